@@ -1,0 +1,97 @@
+//! What can go wrong with a store, by what the caller should do next.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a task hub could not be opened.
+///
+/// Nothing was changed in the directory. The message names the path and says what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process (or another `TaskHub` of this one) has the directory open.
+    #[error("{path} is in use by another process; one process at a time may open a task hub", path = path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The path is a file, or a directory that holds something else.
+    #[error("{path} is not a task hub: {reason}; name an empty or missing directory to create one", path = path.display())]
+    NotAHub {
+        /// The path that was given.
+        path: PathBuf,
+        /// What was found there.
+        reason: String,
+    },
+
+    /// The directory was written by a newer version of this library.
+    #[error("{path} has format {found}, this version reads up to {supported}; open it with a newer version", path = path.display())]
+    NewerFormat {
+        /// The directory.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The newest format this version reads.
+        supported: u32,
+    },
+
+    /// The data is older than what was acknowledged: a lost tail, or files put back from an old copy.
+    #[error("{path} was rolled back: it holds commit {have}, but commit {had} was acknowledged; restore the newest copy", path = path.display())]
+    RolledBack {
+        /// The directory.
+        path: PathBuf,
+        /// The newest commit in the data.
+        have: u64,
+        /// The newest commit that was acknowledged.
+        had: u64,
+    },
+
+    /// The data is damaged. It needs a person: restore a copy.
+    #[error("{path} is damaged: {detail}; restore a copy", path = path.display())]
+    Corrupt {
+        /// The directory.
+        path: PathBuf,
+        /// What was found to be wrong.
+        detail: String,
+    },
+
+    /// The operating system refused.
+    #[error("cannot open {path}", path = path.display())]
+    Io {
+        /// The file or directory the call was about.
+        path: PathBuf,
+        /// What the operating system said.
+        source: Arc<std::io::Error>,
+    },
+}
+
+/// Why a store could not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Stored bytes do not decode, or records that must exist are missing. Retrying reads the same.
+    #[error("the store is damaged: {detail}")]
+    Corrupt {
+        /// What was found to be wrong.
+        detail: String,
+    },
+
+    /// The store failed and is closed for the life of the process: after a failed sync nobody
+    /// knows what is on the disk, so nothing is retried. Open the hub again.
+    #[error("the store failed and is closed: {detail}")]
+    Fatal {
+        /// What failed.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn corrupt(detail: impl Into<String>) -> Self {
+        Self::Corrupt { detail: detail.into() }
+    }
+
+    pub(crate) fn fatal(detail: impl Into<String>) -> Self {
+        Self::Fatal { detail: detail.into() }
+    }
+}

@@ -1,0 +1,3 @@
+//! The store over an embedded key-value engine.
+
+pub(crate) mod backend;

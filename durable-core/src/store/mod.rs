@@ -1,0 +1,6 @@
+//! Where histories live.
+
+mod error;
+pub(crate) mod kv;
+
+pub use error::{OpenError, StoreError};

@@ -1,0 +1,1 @@
+//! Status and management routes of `durable-core` for any tower service.
