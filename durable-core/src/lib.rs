@@ -1,5 +1,28 @@
 //! Durable orchestrations embedded in your process.
 
+#[doc(hidden)]
+#[path = "expand.rs"]
+pub mod __private;
+mod activity;
+mod failure;
+mod id;
+mod orchestrator;
+mod payload;
+mod registry;
+mod replay;
 mod store;
+mod time;
 
+pub use activity::{Activity, ActivityContext, FromActivity, Rejection, Requirements, State};
+pub use failure::{ActivityError, FailureDetails, FailureKind, NoError};
+pub use id::{ExecutionId, InstanceId, InvalidInstanceId};
+pub use orchestrator::Orchestrator;
+pub use payload::Wire;
+pub use registry::Register;
+pub use replay::OrchestrationContext;
 pub use store::{OpenError, StoreError};
+#[doc(no_inline)]
+pub use tokio_util::sync::CancellationToken;
+
+#[cfg(feature = "macros")]
+pub use durable_macros::{activity, orchestrator};

@@ -88,10 +88,14 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn corrupt(detail: impl Into<String>) -> Self {
-        Self::Corrupt { detail: detail.into() }
+        Self::Corrupt {
+            detail: detail.into(),
+        }
     }
 
     pub(crate) fn fatal(detail: impl Into<String>) -> Self {
-        Self::Fatal { detail: detail.into() }
+        Self::Fatal {
+            detail: detail.into(),
+        }
     }
 }

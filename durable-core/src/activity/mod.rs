@@ -1,0 +1,47 @@
+//! Activities: the steps of an orchestration that touch the world.
+
+mod context;
+mod extract;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::failure::FailureDetails;
+use crate::payload::{Payload, Wire};
+
+pub use context::ActivityContext;
+pub(crate) use context::Attempt;
+pub(crate) use extract::States;
+pub use extract::{FromActivity, Rejection, Requirements, State};
+
+/// What an activity's body becomes: its output or its failure, as they are recorded.
+#[doc(hidden)]
+pub type ActivityFuture = Pin<Box<dyn Future<Output = Result<Payload, FailureDetails>> + Send>>;
+
+/// An activity: a step of an orchestration that may do anything, and that runs at least once.
+///
+/// Implemented by `#[activity]` for a type of the function's own name; not meant to be implemented
+/// by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an activity",
+    label = "not an activity",
+    note = "annotate the function with `#[activity]`, and name the function itself: `call_activity::<charge>(order)`"
+)]
+pub trait Activity: 'static {
+    /// What it is called with; a tuple if it takes several inputs, `()` if none.
+    type Input: Wire;
+    /// What it returns.
+    type Output: Wire;
+    /// The error it returns, or [`FailureDetails`] if that error cannot be written as JSON.
+    type Error: Wire;
+    /// The name it is registered and recorded under.
+    const NAME: &'static str;
+
+    /// Names the state that must be there before it can run.
+    #[doc(hidden)]
+    fn require(requirements: &mut Requirements);
+
+    /// Runs one attempt.
+    #[doc(hidden)]
+    fn run(ctx: ActivityContext, input: Payload) -> ActivityFuture;
+}

@@ -1,0 +1,115 @@
+//! Inputs, outputs and event data as they are kept: JSON text.
+
+use std::any::TypeId;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What can be an input, an output or the data of an event: whatever serde can write as JSON and
+/// read back.
+///
+/// Implemented for every such type; there is nothing to implement by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an input, an output or an error of an activity or orchestrator",
+    label = "cannot be written to history and read back",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; it must own its data (no references) and be `Send`"
+)]
+pub trait Wire: Serialize + DeserializeOwned + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + 'static> Wire for T {}
+
+/// JSON text that was written once and is handed on as it is. Clones share the bytes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload(Bytes);
+
+impl Payload {
+    /// JSON `null`.
+    pub(crate) const NULL: Self = Self(Bytes::from_static(b"null"));
+
+    /// Writes a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// What serde says, for example of a map whose keys are not text.
+    pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        serde_json::to_vec(value).map(|json| Self(json.into()))
+    }
+
+    /// Reads a value. The unit type accepts `null`, nothing and `""`, because clients of other
+    /// languages send each of them for "no input".
+    ///
+    /// # Errors
+    ///
+    /// What serde says of the JSON.
+    pub(crate) fn decode<T: DeserializeOwned + 'static>(&self) -> Result<T, serde_json::Error> {
+        let is_unit = TypeId::of::<T>() == TypeId::of::<()>();
+        if is_unit && matches!(self.0.trim_ascii(), b"" | b"\"\"") {
+            return Self::NULL.decode();
+        }
+        serde_json::from_slice(&self.0)
+    }
+
+    /// JSON text from outside.
+    ///
+    /// # Errors
+    ///
+    /// If it is not well-formed JSON. Nothing at all is taken for `null`.
+    pub(crate) fn from_json(json: impl Into<Bytes>) -> Result<Self, serde_json::Error> {
+        let json = json.into();
+        if json.trim_ascii().is_empty() {
+            return Ok(Self::NULL);
+        }
+        serde_json::from_slice::<serde::de::IgnoredAny>(&json).map(|_| Self(json))
+    }
+
+    /// The JSON text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// How many bytes the JSON text has.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 200;
+        match self.0.get(..SHOWN) {
+            Some(start) => write!(
+                f,
+                "{}… ({} bytes)",
+                String::from_utf8_lossy(start),
+                self.0.len()
+            ),
+            None => f.write_str(&String::from_utf8_lossy(&self.0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unit_accepts_null_nothing_and_the_empty_string() {
+        for json in ["null", "", "\"\"", " \n"] {
+            let payload = Payload(Bytes::from(json));
+            assert!(payload.decode::<()>().is_ok(), "{json:?}");
+        }
+        assert!(Payload(Bytes::from("1")).decode::<()>().is_err());
+    }
+
+    #[test]
+    fn json_from_outside_is_checked_and_kept_as_it_is() {
+        let payload = Payload::from_json("{\"b\": 1, \"a\":2}").expect("well-formed");
+        assert_eq!(payload.as_bytes(), b"{\"b\": 1, \"a\":2}");
+        assert_eq!(Payload::from_json("").ok(), Some(Payload::NULL));
+        assert!(Payload::from_json("{").is_err());
+        assert!(Payload::from_json(vec![0xff, 0xfe]).is_err());
+    }
+}
