@@ -214,7 +214,7 @@ pub(crate) fn revive<E: crate::payload::Wire>(
         Ok(details) => return Ok(*details),
         Err(_) => details,
     };
-    let value = details.value.as_ref().unwrap_or(&Payload::NULL);
+    let value = details.value.clone().unwrap_or(Payload::NULL);
     value.decode().map_err(|error| {
         let what = format!(
             "the recorded error `{}` ({}) does not fit",
