@@ -168,7 +168,7 @@ pub fn encode_output<T: Serialize>(output: &T) -> Result<Payload, FailureDetails
 pub fn decode_input<T: DeserializeOwned + 'static>(input: &Payload) -> Result<T, FailureDetails> {
     input
         .decode()
-        .map_err(|error| FailureDetails::serialization("input", &error))
+        .map_err(|error| FailureDetails::input(&error))
 }
 
 /// An argument of an activity that is not part of its input.

@@ -22,7 +22,9 @@ pub enum FailureKind {
     Cancelled,
     /// No such activity or orchestrator is registered, and the worker was told to fail then.
     NotRegistered,
-    /// An input or output could not be read or written as JSON.
+    /// The input is not of the shape the function takes.
+    Input,
+    /// A value could not be written as JSON, or a result could not be read back.
     Serialization,
     /// An input or output is larger than the hub allows.
     PayloadTooLarge,
@@ -91,12 +93,15 @@ impl FailureDetails {
     }
 
     pub(crate) fn serialization(what: &str, error: &serde_json::Error) -> Self {
-        Self::new(
-            FailureKind::Serialization,
-            "serde_json::Error",
-            format!("{what}: {error}"),
-        )
-        .not_retryable()
+        Self::json(FailureKind::Serialization, what, error)
+    }
+
+    pub(crate) fn input(error: &serde_json::Error) -> Self {
+        Self::json(FailureKind::Input, "input", error)
+    }
+
+    fn json(kind: FailureKind, what: &str, error: &serde_json::Error) -> Self {
+        Self::new(kind, "serde_json::Error", format!("{what}: {error}")).not_retryable()
     }
 
     /// What kind of failure this is.
@@ -200,7 +205,9 @@ impl<E: crate::payload::Wire> ActivityError<E> {
             FailureKind::Timeout => Self::TimedOut(details),
             FailureKind::Cancelled | FailureKind::Terminated => Self::Cancelled(details),
             FailureKind::NotRegistered => Self::NotRegistered(details),
-            FailureKind::Serialization | FailureKind::PayloadTooLarge => Self::Data(details),
+            FailureKind::Input | FailureKind::Serialization | FailureKind::PayloadTooLarge => {
+                Self::Data(details)
+            }
         }
     }
 }

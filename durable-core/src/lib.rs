@@ -5,11 +5,13 @@
 pub mod __private;
 mod activity;
 mod failure;
+mod history;
 mod id;
 mod orchestrator;
 mod payload;
 mod registry;
 mod replay;
+mod retry;
 mod store;
 mod time;
 
@@ -19,7 +21,11 @@ pub use id::{ExecutionId, InstanceId, InvalidInstanceId};
 pub use orchestrator::Orchestrator;
 pub use payload::Wire;
 pub use registry::Register;
-pub use replay::OrchestrationContext;
+pub use replay::{
+    ActivityCall, EventCall, EventError, OrchestrationContext, Problem, ProblemKind, Started,
+    TimerCall,
+};
+pub use retry::RetryPolicy;
 pub use store::{OpenError, StoreError};
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;

@@ -1,0 +1,120 @@
+//! Turns as bytes. The envelope (version, checksum) is the store's.
+
+use crate::history::Turn;
+
+/// A turn as bytes.
+///
+/// # Errors
+///
+/// Only if memory cannot be had; the types have no value that cannot be written.
+pub(crate) fn encode_turn(turn: &Turn) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_stdvec(turn)
+}
+
+/// The turn that [`encode_turn`] wrote.
+///
+/// # Errors
+///
+/// If the bytes are not those of one turn.
+pub(crate) fn decode_turn(bytes: &[u8]) -> Result<Turn, postcard::Error> {
+    let (turn, rest) = postcard::take_from_bytes(bytes)?;
+    if rest.is_empty() {
+        Ok(turn)
+    } else {
+        Err(postcard::Error::DeserializeBadEncoding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::failure::{FailureDetails, FailureKind};
+    use crate::history::{Action, ActivityOptions, Event, Started, Step};
+    use crate::id::{CallId, EventName, ExecutionId, InstanceId};
+    use crate::payload::Payload;
+    use crate::retry::RetryPolicy;
+    use crate::time::Timestamp;
+
+    fn sample() -> Turn {
+        let json = |json: &str| Payload::from_json(json.to_owned()).expect("JSON");
+        let failure =
+            FailureDetails::new(FailureKind::Application, "E", "no").with_value(json("1"));
+        let started = Started {
+            instance: InstanceId::new("order-42").expect("valid"),
+            execution: ExecutionId(1),
+            name: "fulfil".into(),
+            version: "2".into(),
+            input: json("{\"a\":1}"),
+        };
+        let options = ActivityOptions {
+            retry: Some(RetryPolicy::exponential(5, Duration::from_secs(1))),
+            timeout: Some(Duration::from_millis(1)),
+        };
+        let call = CallId(3);
+        let name = EventName::new("Go");
+        let events = vec![
+            Event::Started(Box::new(started)),
+            Event::ActivityCompleted {
+                call,
+                output: json("[]"),
+            },
+            Event::ActivityFailed {
+                call,
+                failure: failure.clone(),
+            },
+            Event::TimerFired { call },
+            Event::EventRaised {
+                name: name.clone(),
+                data: json("null"),
+            },
+            Event::Terminated {
+                reason: Some("why".into()),
+            },
+        ];
+        let actions = vec![
+            Action::ScheduleActivity {
+                call,
+                name: "a".into(),
+                input: json("2"),
+                options,
+            },
+            Action::CreateTimer {
+                call,
+                due: Timestamp(7),
+            },
+            Action::AwaitEvent { call, name },
+            Action::Cancel { call },
+            Action::SetCustomStatus {
+                status: json("\"s\""),
+            },
+            Action::Complete { output: json("4") },
+            Action::Fail { failure },
+        ];
+        let steps = events.into_iter().map(|event| Step {
+            event,
+            actions: actions.clone(),
+        });
+        Turn {
+            time: Timestamp(9),
+            steps: steps.collect(),
+        }
+    }
+
+    #[test]
+    fn every_kind_comes_back_as_it_was() {
+        let bytes = encode_turn(&sample()).expect("encodes");
+        assert_eq!(decode_turn(&bytes).expect("decodes"), sample());
+    }
+
+    #[test]
+    fn no_prefix_and_no_excess_is_taken_for_a_turn() {
+        let mut bytes = encode_turn(&sample()).expect("encodes");
+        for end in 0..bytes.len() {
+            assert!(decode_turn(&bytes[..end]).is_err(), "prefix of {end}");
+        }
+        bytes.push(0);
+        assert!(decode_turn(&bytes).is_err());
+    }
+}

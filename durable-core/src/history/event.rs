@@ -1,0 +1,127 @@
+//! Events, actions, steps and turns.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::FailureDetails;
+use crate::id::{CallId, EventName, ExecutionId, InstanceId};
+use crate::payload::Payload;
+use crate::retry::RetryPolicy;
+use crate::time::Timestamp;
+
+/// What reaches an execution from outside.
+///
+/// New kinds are added at the end: the position is what is written to disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// The first event of every execution.
+    Started(Box<Started>),
+    ActivityCompleted {
+        call: CallId,
+        output: Payload,
+    },
+    ActivityFailed {
+        call: CallId,
+        failure: FailureDetails,
+    },
+    TimerFired {
+        call: CallId,
+    },
+    EventRaised {
+        name: EventName,
+        data: Payload,
+    },
+    /// The last event of an execution that was terminated; no orchestrator sees it.
+    Terminated {
+        reason: Option<String>,
+    },
+}
+
+/// What an execution began with. It names the instance, so that the first record of a history
+/// says whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Started {
+    pub(crate) instance: InstanceId,
+    pub(crate) execution: ExecutionId,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) input: Payload,
+}
+
+/// What an orchestrator asks for. Calls carry the id that was bound when the call was made.
+///
+/// New kinds are added at the end: the position is what is written to disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Action {
+    ScheduleActivity {
+        call: CallId,
+        name: Cow<'static, str>,
+        input: Payload,
+        options: ActivityOptions,
+    },
+    CreateTimer {
+        call: CallId,
+        due: Timestamp,
+    },
+    /// A note: from now on the orchestrator waits for an event of this name.
+    AwaitEvent {
+        call: CallId,
+        name: EventName,
+    },
+    /// The call was begun and is no longer wanted.
+    Cancel {
+        call: CallId,
+    },
+    SetCustomStatus {
+        status: Payload,
+    },
+    Complete {
+        output: Payload,
+    },
+    Fail {
+        failure: FailureDetails,
+    },
+}
+
+impl Action {
+    /// Whether the execution ends with it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        matches!(self, Self::Complete { .. } | Self::Fail { .. })
+    }
+
+    /// The payload it carries to the store, for the limit on its size.
+    pub(crate) fn payload(&self) -> Option<&Payload> {
+        match self {
+            Self::ScheduleActivity { input, .. } => Some(input),
+            Self::SetCustomStatus { status } => Some(status),
+            Self::Complete { output } => Some(output),
+            Self::Fail { failure } => failure.value(),
+            Self::CreateTimer { .. } | Self::AwaitEvent { .. } | Self::Cancel { .. } => None,
+        }
+    }
+}
+
+/// How an activity is to be run. Who runs it keeps attempts and delays as its own state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ActivityOptions {
+    pub(crate) retry: Option<RetryPolicy>,
+    /// The longest one attempt may take.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// One event and what the orchestrator asked for when it was fed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) event: Event,
+    pub(crate) actions: Vec<Action>,
+}
+
+/// What one commit adds to a history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    /// The clock of everything the orchestrator did in it.
+    pub(crate) time: Timestamp,
+    pub(crate) steps: Vec<Step>,
+}

@@ -1,0 +1,426 @@
+//! The futures of durable calls.
+//!
+//! A call is builder and future in one. What it depends on (id, input, deadline, place in the
+//! code) is bound when it is made; nothing happens until it is first polled. Each holds numbers
+//! and its request, never a reference to the execution.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::FusedFuture;
+
+use super::state::{Key, Kind, Outcome, drop_op, poll_op, with_state};
+use crate::activity::Activity;
+use crate::failure::{ActivityError, FailureDetails, FailureKind, revive};
+use crate::history::{Action, ActivityOptions};
+use crate::id::{CallId, EventName};
+use crate::payload::{Payload, Wire};
+use crate::retry::RetryPolicy;
+use crate::time::Timestamp;
+
+/// What every call has.
+struct Call<R> {
+    key: Key,
+    id: CallId,
+    location: &'static Location<'static>,
+    phase: Phase<R>,
+}
+
+enum Phase<R> {
+    /// Not polled yet: the request waits here.
+    Made(R),
+    /// It cannot be made; polling says why.
+    Refused(Box<FailureDetails>),
+    Begun,
+    Ended,
+}
+
+/// What a call asks for when it begins.
+trait Request {
+    fn begin(self, call: CallId) -> (Kind, Action);
+}
+
+impl<R: Request> Call<R> {
+    fn new(
+        key: Key,
+        location: &'static Location<'static>,
+        request: impl FnOnce(Timestamp) -> Result<R, FailureDetails>,
+    ) -> Self {
+        let claimed = with_state(key, |state| (state.claim(), state.now));
+        let (id, phase) = match claimed {
+            Some((Some(id), now)) => match request(now) {
+                Ok(request) => (id, Phase::Made(request)),
+                Err(refused) => (id, Phase::Refused(Box::new(refused))),
+            },
+            Some((None, _)) => (CallId(CallId::MAX), Phase::Refused(Box::new(too_many()))),
+            None => (CallId(0), Phase::Refused(Box::new(outside(location)))),
+        };
+        Self {
+            key,
+            id,
+            location,
+            phase,
+        }
+    }
+
+    /// Begins it unless that was done. Outside its orchestrator it becomes refused.
+    fn begin(&mut self) {
+        if !matches!(self.phase, Phase::Made(_)) {
+            return;
+        }
+        let Phase::Made(request) = std::mem::replace(&mut self.phase, Phase::Begun) else {
+            return;
+        };
+        let (id, location) = (self.id, self.location);
+        let (kind, action) = request.begin(id);
+        let begun = with_state(self.key, |state| {
+            state.emit(action, Some(location));
+            state.begin(id, kind);
+        });
+        if begun.is_none() {
+            self.phase = Phase::Refused(Box::new(outside(location)));
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome, FailureDetails>> {
+        self.begin();
+        if let Phase::Refused(refused) = &self.phase {
+            let refused = (**refused).clone();
+            self.phase = Phase::Ended;
+            return Poll::Ready(Err(refused));
+        }
+        let Some(polled) = poll_op(self.key, self.id, cx.waker()) else {
+            return Poll::Ready(Err(outside(self.location)));
+        };
+        if polled.is_ready() {
+            self.phase = Phase::Ended;
+        }
+        polled.map(Ok)
+    }
+}
+
+impl<R> Call<R> {
+    fn is_terminated(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+}
+
+impl<R> Drop for Call<R> {
+    fn drop(&mut self) {
+        if matches!(self.phase, Phase::Begun) {
+            drop_op(self.key, self.id, self.location);
+        }
+    }
+}
+
+const OUTSIDE: &str = "durable_core::OutsideOrchestrator";
+
+fn outside(location: &'static Location<'static>) -> FailureDetails {
+    let text = format!(
+        "the call made at {location} was used outside the orchestrator that its context belongs to"
+    );
+    FailureDetails::new(FailureKind::Cancelled, OUTSIDE, text).not_retryable()
+}
+
+fn too_many() -> FailureDetails {
+    FailureDetails::new(
+        FailureKind::PayloadTooLarge,
+        OUTSIDE,
+        "an execution can make 2147483648 calls",
+    )
+}
+
+fn is_outside(details: &FailureDetails) -> bool {
+    details.error_type() == OUTSIDE
+}
+
+/// A call of an activity: a future that ends with what the activity returned.
+///
+/// Made by [`OrchestrationContext::call_activity`](super::OrchestrationContext::call_activity).
+#[must_use = "a call does nothing until it is awaited (or `.start()`ed)"]
+pub struct ActivityCall<A: Activity> {
+    call: Call<ActivityRequest>,
+    activity: PhantomData<fn() -> A>,
+}
+
+struct ActivityRequest {
+    name: &'static str,
+    input: Payload,
+    options: ActivityOptions,
+}
+
+impl Request for ActivityRequest {
+    fn begin(self, call: CallId) -> (Kind, Action) {
+        let Self {
+            name,
+            input,
+            options,
+        } = self;
+        (
+            Kind::Activity,
+            Action::ScheduleActivity {
+                call,
+                name: name.into(),
+                input,
+                options,
+            },
+        )
+    }
+}
+
+impl<A: Activity> ActivityCall<A> {
+    pub(super) fn new(
+        key: Key,
+        input: Result<Payload, serde_json::Error>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        let request = |_| match input {
+            Ok(input) => Ok(ActivityRequest {
+                name: A::NAME,
+                input,
+                options: ActivityOptions::default(),
+            }),
+            Err(error) => Err(FailureDetails::serialization("input", &error)),
+        };
+        Self {
+            call: Call::new(key, location, request),
+            activity: PhantomData,
+        }
+    }
+
+    /// Tries a failed activity again as `policy` says. Attempts and delays survive a restart.
+    ///
+    /// Default: the first failure is the caller's.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.with_options(|options| options.retry = Some(policy))
+    }
+
+    /// The longest one attempt may take; after that its token fires and it counts as failed.
+    ///
+    /// Default: as long as it likes.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with_options(|options| options.timeout = Some(timeout))
+    }
+
+    fn with_options(mut self, change: impl FnOnce(&mut ActivityOptions)) -> Self {
+        if let Phase::Made(request) = &mut self.call.phase {
+            change(&mut request.options);
+        }
+        self
+    }
+
+    /// Schedules the activity now, without waiting for it.
+    pub fn start(mut self) -> Started<Self> {
+        self.call.begin();
+        Started(self)
+    }
+}
+
+impl<A: Activity> Future for ActivityCall<A> {
+    type Output = Result<A::Output, ActivityError<A::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.call.poll(cx).map(|outcome| match outcome {
+            Ok(Outcome::Activity(Ok(output))) => output.decode().map_err(|error| {
+                ActivityError::Data(FailureDetails::serialization("output", &error))
+            }),
+            Ok(Outcome::Activity(Err(failure))) => Err(ActivityError::from_details(failure)),
+            Ok(Outcome::Timer | Outcome::Event(_)) => Err(ActivityError::OutsideOrchestrator(
+                outside(self.call.location),
+            )),
+            Err(refused) if is_outside(&refused) => {
+                Err(ActivityError::OutsideOrchestrator(refused))
+            }
+            Err(refused) => Err(ActivityError::from_details(refused)),
+        })
+    }
+}
+
+impl<A: Activity> FusedFuture for ActivityCall<A> {
+    fn is_terminated(&self) -> bool {
+        self.call.is_terminated()
+    }
+}
+
+impl<A: Activity> fmt::Debug for ActivityCall<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ActivityCall({} {})", A::NAME, self.call.id)
+    }
+}
+
+/// A durable timer.
+///
+/// Made by [`OrchestrationContext::create_timer`](super::OrchestrationContext::create_timer).
+///
+/// # Panics
+///
+/// Polling it outside the orchestrator that made it panics: it has no error to return.
+#[must_use = "a timer does nothing until it is awaited (or `.start()`ed)"]
+pub struct TimerCall {
+    call: Call<TimerRequest>,
+}
+
+struct TimerRequest {
+    due: Timestamp,
+}
+
+impl Request for TimerRequest {
+    fn begin(self, call: CallId) -> (Kind, Action) {
+        (
+            Kind::Timer,
+            Action::CreateTimer {
+                call,
+                due: self.due,
+            },
+        )
+    }
+}
+
+impl TimerCall {
+    pub(super) fn new(
+        key: Key,
+        due: impl FnOnce(Timestamp) -> Timestamp,
+        location: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            call: Call::new(key, location, |now| Ok(TimerRequest { due: due(now) })),
+        }
+    }
+
+    /// Sets the timer now, without waiting for it.
+    pub fn start(mut self) -> Started<Self> {
+        self.call.begin();
+        Started(self)
+    }
+}
+
+impl Future for TimerCall {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.call.poll(cx).map(|outcome| {
+            if let Err(refused) = outcome {
+                panic!("{refused}");
+            }
+        })
+    }
+}
+
+impl FusedFuture for TimerCall {
+    fn is_terminated(&self) -> bool {
+        self.call.is_terminated()
+    }
+}
+
+impl fmt::Debug for TimerCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TimerCall({})", self.call.id)
+    }
+}
+
+/// A wait for an external event.
+///
+/// Made by
+/// [`OrchestrationContext::wait_for_external_event`](super::OrchestrationContext::wait_for_external_event).
+#[must_use = "a wait does nothing until it is awaited (or `.start()`ed)"]
+pub struct EventCall<T> {
+    call: Call<EventRequest>,
+    data: PhantomData<fn() -> T>,
+}
+
+struct EventRequest {
+    name: EventName,
+}
+
+impl Request for EventRequest {
+    fn begin(self, call: CallId) -> (Kind, Action) {
+        (
+            Kind::Event(self.name.clone()),
+            Action::AwaitEvent {
+                call,
+                name: self.name,
+            },
+        )
+    }
+}
+
+/// Why a wait for an external event ended without its data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// The event's data is not of the shape that was waited for. The event is used up.
+    #[error("the event's data could not be used: {0}")]
+    Data(FailureDetails),
+    /// The wait was polled outside the orchestrator that made it.
+    #[error("a wait was polled outside its orchestrator: {0}")]
+    OutsideOrchestrator(FailureDetails),
+}
+
+impl<T: Wire> EventCall<T> {
+    pub(super) fn new(key: Key, name: EventName, location: &'static Location<'static>) -> Self {
+        Self {
+            call: Call::new(key, location, |_| Ok(EventRequest { name })),
+            data: PhantomData,
+        }
+    }
+
+    /// Begins to wait now, so that an event of this name comes here and to no later wait.
+    pub fn start(mut self) -> Started<Self> {
+        self.call.begin();
+        Started(self)
+    }
+}
+
+impl<T: Wire> Future for EventCall<T> {
+    type Output = Result<T, EventError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.call.poll(cx).map(|outcome| match outcome {
+            Ok(Outcome::Event(arrived)) => arrived
+                .data
+                .decode()
+                .map_err(|error| EventError::Data(FailureDetails::serialization("data", &error))),
+            Ok(Outcome::Activity(_) | Outcome::Timer) => {
+                Err(EventError::OutsideOrchestrator(outside(self.call.location)))
+            }
+            Err(refused) => Err(EventError::OutsideOrchestrator(refused)),
+        })
+    }
+}
+
+impl<T: Wire> FusedFuture for EventCall<T> {
+    fn is_terminated(&self) -> bool {
+        self.call.is_terminated()
+    }
+}
+
+impl<T> fmt::Debug for EventCall<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventCall({})", self.call.id)
+    }
+}
+
+/// A call that was begun with `.start()`: a future of the same result, whose options can no longer
+/// be changed. Dropping it cancels the call.
+#[must_use = "dropping a call that was started cancels it"]
+#[derive(Debug)]
+pub struct Started<C>(C);
+
+impl<C: Future + Unpin> Future for Started<C> {
+    type Output = C::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<C: FusedFuture + Unpin> FusedFuture for Started<C> {
+    fn is_terminated(&self) -> bool {
+        self.0.is_terminated()
+    }
+}

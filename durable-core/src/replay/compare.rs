@@ -1,0 +1,171 @@
+//! Does what the code asks for now match what history recorded?
+//!
+//! Actions of one step are matched as a set by id, not as a sequence: the order of first polls may
+//! differ between two runs of correct code (an unbiased `select!` of direct calls), the ids not.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::problem::Difference;
+use super::state::Emitted;
+use crate::history::Action;
+use crate::id::CallId;
+use crate::payload::Payload;
+
+/// How inputs are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matching {
+    /// By bytes, else as JSON in which the order of keys does not matter and an object may have
+    /// gained or lost keys: a struct that grew a field must not block every instance.
+    Tolerant,
+    /// By bytes.
+    Strict,
+}
+
+/// What an action is matched by. Cancelling a call is another action than making it, and there
+/// may be several changes of the custom status in one step: they are matched in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    Call(CallId),
+    Cancel(CallId),
+    Status(usize),
+    End,
+}
+
+/// How many inputs differed in a way that is tolerated, or the first difference that is not.
+pub(super) fn compare(
+    recorded: &[Action],
+    asked: &[Emitted],
+    matching: Matching,
+) -> Result<u64, Box<Difference>> {
+    // Nearly always the order is the same too, and then nothing is sorted.
+    let in_order = recorded.len() == asked.len()
+        && recorded
+            .iter()
+            .zip(asked)
+            .all(|(recorded, asked)| *recorded == asked.action);
+    if in_order {
+        return Ok(0);
+    }
+    let mut by_slot = by_slot(asked, |emitted| &emitted.action);
+    let mut drifted = 0;
+    for (slot, recorded_action) in self::by_slot(recorded, |action| action) {
+        let found = by_slot.remove(&slot);
+        match found.map(|emitted| same(recorded_action, &emitted.action, matching)) {
+            Some(Same::Yes) => {}
+            Some(Same::Drifted) => drifted += 1,
+            Some(Same::No) | None => {
+                let difference = (Some(recorded_action), found);
+                return Err(difference_of(recorded, asked, difference));
+            }
+        }
+    }
+    match by_slot.into_values().next() {
+        Some(surplus) => Err(difference_of(recorded, asked, (None, Some(surplus)))),
+        None => Ok(drifted),
+    }
+}
+
+fn difference_of(
+    recorded: &[Action],
+    asked: &[Emitted],
+    (first, second): (Option<&Action>, Option<&Emitted>),
+) -> Box<Difference> {
+    let permuted = sorted(recorded.iter()) == sorted(asked.iter().map(|emitted| &emitted.action));
+    Box::new(Difference {
+        recorded: first.cloned(),
+        asked: second.cloned(),
+        permuted,
+    })
+}
+
+/// The actions without their ids, in an order of their own.
+fn sorted<'a>(actions: impl Iterator<Item = &'a Action>) -> Vec<String> {
+    let mut texts: Vec<_> = actions
+        .map(|action| match action {
+            Action::ScheduleActivity { name, input, .. } => format!("activity {name} {input:?}"),
+            Action::CreateTimer { due, .. } => format!("timer {}", due.0),
+            Action::AwaitEvent { name, .. } => format!("event {name}"),
+            Action::Cancel { .. } => "cancel".to_owned(),
+            Action::SetCustomStatus { status } => format!("status {status:?}"),
+            Action::Complete { output } => format!("complete {output:?}"),
+            Action::Fail { failure } => format!("fail {failure:?}"),
+        })
+        .collect();
+    texts.sort_unstable();
+    texts
+}
+
+fn by_slot<T>(items: &[T], action: impl Fn(&T) -> &Action) -> BTreeMap<Slot, &T> {
+    let mut statuses = 0;
+    let slot = |action: &Action| match action {
+        Action::ScheduleActivity { call, .. }
+        | Action::CreateTimer { call, .. }
+        | Action::AwaitEvent { call, .. } => Slot::Call(*call),
+        Action::Cancel { call } => Slot::Cancel(*call),
+        Action::SetCustomStatus { .. } => {
+            statuses += 1;
+            Slot::Status(statuses)
+        }
+        Action::Complete { .. } | Action::Fail { .. } => Slot::End,
+    };
+    let mut slot = slot;
+    items
+        .iter()
+        .map(|item| (slot(action(item)), item))
+        .collect()
+}
+
+enum Same {
+    Yes,
+    Drifted,
+    No,
+}
+
+fn same(recorded: &Action, asked: &Action, matching: Matching) -> Same {
+    match (recorded, asked) {
+        (
+            Action::ScheduleActivity { name, input, .. },
+            Action::ScheduleActivity {
+                name: asked_name,
+                input: asked_input,
+                ..
+            },
+        ) if name == asked_name => same_payload(input, asked_input, matching),
+        (Action::SetCustomStatus { status }, Action::SetCustomStatus { status: asked }) => {
+            same_payload(status, asked, matching)
+        }
+        (Action::Complete { output }, Action::Complete { output: asked }) => {
+            same_payload(output, asked, matching)
+        }
+        _ if recorded == asked => Same::Yes,
+        _ => Same::No,
+    }
+}
+
+fn same_payload(recorded: &Payload, asked: &Payload, matching: Matching) -> Same {
+    if recorded == asked {
+        return Same::Yes;
+    }
+    if matching == Matching::Strict {
+        return Same::No;
+    }
+    match (recorded.decode::<Value>(), asked.decode::<Value>()) {
+        (Ok(recorded), Ok(asked)) if alike(&recorded, &asked) => Same::Drifted,
+        _ => Same::No,
+    }
+}
+
+/// Equal, but for keys that only one of two objects has.
+fn alike(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => a
+            .iter()
+            .all(|(key, a)| b.get(key).is_none_or(|b| alike(a, b))),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
+        }
+        (a, b) => a == b,
+    }
+}

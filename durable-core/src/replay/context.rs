@@ -1,0 +1,152 @@
+//! What an orchestrator can ask for.
+
+use std::panic::Location;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::call::{ActivityCall, EventCall, TimerCall};
+use super::state::{Key, State, with_state};
+use crate::activity::Activity;
+use crate::history::Action;
+use crate::id::{EventName, ExecutionId, InstanceId};
+use crate::payload::{Payload, Wire};
+use crate::time::Timestamp;
+
+/// An orchestrator's handle on the world: everything it does that must survive goes through this.
+///
+/// It is a small `Copy` value, so it can be handed to helper functions and moved into async blocks
+/// freely. A call does nothing until it is polled, as any Rust future: two `let`s and two `.await`s
+/// run one after the other; use `join!` (or [`start`](ActivityCall::start)) to run them at once.
+///
+/// # Panics
+///
+/// It works only while the orchestrator it was given to is being polled. Used elsewhere (sent out
+/// through a channel, kept in a static) its calls come back with an error, and the methods that
+/// return plain values panic.
+#[derive(Clone, Copy, Debug)]
+pub struct OrchestrationContext {
+    key: Key,
+}
+
+impl OrchestrationContext {
+    pub(super) fn new(key: Key) -> Self {
+        Self { key }
+    }
+
+    /// Calls an activity. The result is a future that schedules the activity when it is first
+    /// polled and ends with what the activity returned.
+    ///
+    /// Dropping it after that cancels the activity: its token fires and its result is ignored.
+    #[track_caller]
+    pub fn call_activity<A: Activity>(self, input: A::Input) -> ActivityCall<A> {
+        ActivityCall::new(self.key, Payload::encode(&input), Location::caller())
+    }
+
+    /// A timer that survives the process: it ends `delay` after now, never early.
+    ///
+    /// `delay` counts from this call, not from the first poll, as with `tokio::time::sleep`. A
+    /// zero delay ends at once; the longest is some hundred thousand years. Dropping the timer
+    /// withdraws it.
+    #[track_caller]
+    pub fn create_timer(self, delay: Duration) -> TimerCall {
+        TimerCall::new(
+            self.key,
+            |now| now.deadline_after(delay),
+            Location::caller(),
+        )
+    }
+
+    /// A timer that ends at a given time, at once if that has passed.
+    #[track_caller]
+    pub fn create_timer_at(self, at: SystemTime) -> TimerCall {
+        let due = Timestamp::from_system(at).deadline_after(Duration::from_nanos(1));
+        TimerCall::new(self.key, |_| due, Location::caller())
+    }
+
+    /// Waits for an external event of this name and gives back its data.
+    ///
+    /// Names are compared without case. Events are kept from the moment they are raised, also
+    /// before the wait begins, and handed out in the order of their arrival; among several waits
+    /// for one name, the one that was made first gets the first. A wait that is dropped gives an
+    /// event it has not returned yet back to its place.
+    #[track_caller]
+    pub fn wait_for_external_event<T: Wire>(self, name: &str) -> EventCall<T> {
+        EventCall::new(self.key, EventName::new(name), Location::caller())
+    }
+
+    /// The time of the current turn: the same in every replay, and never going back.
+    #[track_caller]
+    pub fn now(self) -> SystemTime {
+        self.read(|state| state.now)
+            .to_system()
+            .unwrap_or(UNIX_EPOCH)
+    }
+
+    /// A UUID that is the same in every replay and different from every other.
+    #[track_caller]
+    pub fn new_uuid(self) -> Uuid {
+        /// The namespace of our UUIDs; the value is arbitrary and fixed for ever.
+        const NAMESPACE: Uuid = Uuid::from_u128(0x6d3c_83a1_0c4e_4a57_9f5b_3e1f_6a0d_7b21);
+        let (identity, counter) = self.read(|state| (state.identity.clone(), state.next_random()));
+        let seed = format!(
+            "{}\0{}\0{}\0{counter}",
+            identity.instance, identity.number.0, identity.execution
+        );
+        Uuid::new_v5(&NAMESPACE, seed.as_bytes())
+    }
+
+    /// 64 random bits that are the same in every replay.
+    #[track_caller]
+    pub fn random_u64(self) -> u64 {
+        let bits = self.new_uuid().as_u128();
+        // The lowest 62 bits of a UUID carry no version or variant; fold the upper half in.
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+        let (low, high) = (bits as u64, (bits >> 64) as u64);
+        low ^ high.rotate_left(32)
+    }
+
+    /// Whether events of the past are being replayed right now. For logging only: what an
+    /// orchestrator decides must not depend on it.
+    #[track_caller]
+    pub fn is_replaying(self) -> bool {
+        self.read(|state| state.replaying || state.shadow)
+    }
+
+    /// The id of this instance.
+    #[track_caller]
+    pub fn instance_id(self) -> InstanceId {
+        self.read(|state| state.identity.instance.clone())
+    }
+
+    /// The execution (generation) of this instance.
+    #[track_caller]
+    pub fn execution_id(self) -> ExecutionId {
+        self.read(|state| state.identity.execution)
+    }
+
+    /// Sets the custom status that clients see. The last one of a turn wins.
+    ///
+    /// # Errors
+    ///
+    /// What serde says if `status` cannot be written as JSON.
+    #[track_caller]
+    pub fn set_custom_status<T: Serialize + ?Sized>(
+        self,
+        status: &T,
+    ) -> Result<(), serde_json::Error> {
+        let status = Payload::encode(status)?;
+        let location = Location::caller();
+        self.read(|state| state.emit(Action::SetCustomStatus { status }, Some(location)));
+        Ok(())
+    }
+
+    #[track_caller]
+    fn read<R>(self, f: impl FnOnce(&mut State) -> R) -> R {
+        match with_state(self.key, f) {
+            Some(value) => value,
+            None => panic!("an OrchestrationContext was used outside its orchestrator"),
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! One live orchestrator: fed events, it yields actions.
+//!
+//! Feeding recorded events is replay, feeding new ones is running; there is one code path. After
+//! each event the root future is polled until nothing wakes it any more, and only then the next
+//! event is fed. The root is polled only when it was woken. So the schedule of polls is a function
+//! of the events alone, however they came in batches.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use super::compare::{Matching, compare};
+use super::context::OrchestrationContext;
+use super::panics::{self, Panicked};
+use super::problem::{Difference, Place, Problem, ProblemKind, heading};
+use super::state::{Emitted, Entered, Identity, Key, Outcome, State};
+use super::waker::{ForeignWake, RootWaker};
+use crate::failure::{FailureDetails, FailureKind};
+use crate::history::{Action, Event, Turn};
+use crate::orchestrator::OrchestratorFuture;
+use crate::registry::RunOrchestrator;
+use crate::time::Timestamp;
+
+/// More polls than this in one turn are a busy loop. A legitimate one needed at most 13 with
+/// 40,000 futures; ping-pong over a bounded channel needs two a message.
+const MAX_POLLS_PER_TURN: u32 = 1_000_000;
+
+/// One live orchestrator.
+pub(crate) struct Execution {
+    run: RunOrchestrator,
+    /// Here between turns, in the thread-local during one.
+    state: Option<Box<State>>,
+    root: Root,
+    waker: Arc<RootWaker>,
+    key: Key,
+    polls_in_turn: u32,
+}
+
+enum Root {
+    NotStarted,
+    Live(OrchestratorFuture),
+    Ended,
+}
+
+/// What one event led to.
+#[derive(Debug)]
+pub(crate) struct Fed {
+    /// Whether the event changed anything. One that did not is not part of the history.
+    pub(crate) changed: bool,
+    pub(crate) actions: Vec<Emitted>,
+}
+
+impl Execution {
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        run: RunOrchestrator,
+        on_foreign: ForeignWake,
+    ) -> Self {
+        static NEXT_KEY: AtomicU64 = AtomicU64::new(super::state::NO_KEY + 1);
+        let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
+        Self {
+            run,
+            state: Some(Box::new(State::new(key, identity))),
+            root: Root::NotStarted,
+            waker: RootWaker::new(key, on_foreign),
+            key,
+            polls_in_turn: 0,
+        }
+    }
+
+    /// Begins a turn: everything in it happens at `time`, or at the time of the turn before if the
+    /// clock went back.
+    pub(crate) fn begin_turn(&mut self, time: Timestamp) {
+        self.polls_in_turn = 0;
+        if let Some(state) = &mut self.state {
+            state.now = state.now.max(time);
+        }
+    }
+
+    /// The time of the current turn.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.state.as_ref().map_or(Timestamp(0), |state| state.now)
+    }
+
+    /// Feeds one event and polls until nothing is woken any more.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`]: the execution is of no use any more and must be dropped. The event was not
+    /// dealt with and must be kept.
+    pub(crate) fn feed(&mut self, event: &Event) -> Result<Fed, Problem> {
+        let Some(state) = self.state.take() else {
+            return Err(self.unusable());
+        };
+        let identity = Arc::clone(&state.identity);
+        let entered = Entered::new(state);
+        let fed = panics::catch(|| self.advance(event));
+        self.state = entered.leave();
+        let fed = fed.unwrap_or_else(|panicked| Err(Trouble::PanicInReplay(panicked.text())));
+        fed.map_err(|trouble| trouble.problem(&identity))
+    }
+
+    fn unusable(&self) -> Problem {
+        Problem::new(ProblemKind::Undecodable, "this execution was given up", "")
+    }
+
+    fn advance(&mut self, event: &Event) -> Result<Fed, Trouble> {
+        let changed = self.deliver(event)?;
+        self.poll_until_quiet()?;
+        let actions = self.with_state(State::take_emitted).unwrap_or_default();
+        Ok(Fed { changed, actions })
+    }
+
+    fn with_state<R>(&self, f: impl FnOnce(&mut State) -> R) -> Option<R> {
+        super::state::with_state(self.key, f)
+    }
+
+    /// Hands the event to whom it concerns. `false` if it concerns nobody.
+    fn deliver(&mut self, event: &Event) -> Result<bool, Trouble> {
+        let delivered = match event {
+            Event::Started(started) => return Ok(self.start(started.input.clone())),
+            Event::ActivityCompleted { call, output } => {
+                let outcome = Outcome::Activity(Ok(output.clone()));
+                self.with_state(|state| state.complete(*call, outcome))
+                    .flatten()
+            }
+            Event::ActivityFailed { call, failure } => {
+                let outcome = Outcome::Activity(Err(failure.clone()));
+                self.with_state(|state| state.complete(*call, outcome))
+                    .flatten()
+            }
+            Event::TimerFired { call } => self
+                .with_state(|state| state.complete(*call, Outcome::Timer))
+                .flatten(),
+            Event::EventRaised { name, data } => {
+                self.with_state(|state| state.arrive(name, data.clone()))
+            }
+            Event::Terminated { .. } => {
+                self.end();
+                // What its locals cancelled while being dropped: the engine closes all anyway.
+                drop(self.with_state(State::take_emitted));
+                return Ok(true);
+            }
+        };
+        let Some(delivered) = delivered else {
+            return Ok(false);
+        };
+        delivered.wake();
+        Ok(true)
+    }
+
+    fn start(&mut self, input: crate::payload::Payload) -> bool {
+        if !matches!(self.root, Root::NotStarted) {
+            return false;
+        }
+        self.root = Root::Live((self.run)(OrchestrationContext::new(self.key), input));
+        self.waker.set_woken();
+        true
+    }
+
+    fn poll_until_quiet(&mut self) -> Result<(), Trouble> {
+        let waker = Waker::from(Arc::clone(&self.waker));
+        let mut cx = Context::from_waker(&waker);
+        while self.waker.take_woken() {
+            let Root::Live(future) = &mut self.root else {
+                return Ok(());
+            };
+            self.polls_in_turn += 1;
+            if self.polls_in_turn > MAX_POLLS_PER_TURN {
+                return Err(Trouble::BusyLoop);
+            }
+            // Makes `futures::executor::block_on` in an orchestrator panic instead of killing
+            // the engine's thread; it fails only where one is being blocked on already.
+            let guard = futures_executor::enter();
+            let polled = panics::catch(|| future.as_mut().poll(&mut cx));
+            drop(guard);
+            match polled {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(result)) => return self.finish(result),
+                Err(panicked) => return self.panicked(panicked),
+            }
+        }
+        self.check_awaits()
+    }
+
+    /// A pending root that no begun call can wake would wait for ever.
+    fn check_awaits(&self) -> Result<(), Trouble> {
+        let stuck = matches!(self.root, Root::Live(_))
+            && !self
+                .with_state(|state| state.can_be_woken())
+                .unwrap_or(false);
+        if stuck || self.waker.is_foreign() {
+            Err(Trouble::ForeignAwait(None))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn finish(
+        &mut self,
+        result: Result<crate::payload::Payload, FailureDetails>,
+    ) -> Result<(), Trouble> {
+        self.end();
+        let action = match result {
+            Ok(output) => Action::Complete { output },
+            Err(failure) if failure.kind() == FailureKind::Input => {
+                return Err(Trouble::Input(failure));
+            }
+            Err(failure) => Action::Fail { failure },
+        };
+        self.with_state(|state| state.emit(action, None));
+        Ok(())
+    }
+
+    fn panicked(&mut self, panicked: Panicked) -> Result<(), Trouble> {
+        // Locals were dropped while unwinding; never poll it again.
+        self.end();
+        if is_tokio_complaint(&panicked.message) {
+            return Err(Trouble::ForeignAwait(Some(panicked)));
+        }
+        let failure = FailureDetails::new(FailureKind::Panic, "panic", panicked.text());
+        self.with_state(|state| state.emit(Action::Fail { failure }, None));
+        Ok(())
+    }
+
+    /// Lets go of the future. User code runs in its `Drop`, which may panic.
+    fn end(&mut self) {
+        self.waker.close();
+        let root = std::mem::replace(&mut self.root, Root::Ended);
+        let _ = panics::catch(move || drop(root));
+    }
+
+    /// Replays one recorded turn.
+    ///
+    /// Returns how many inputs differed in a way that is tolerated.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`] if the code asks for something else than was recorded.
+    pub(crate) fn replay(
+        &mut self,
+        turn: &Turn,
+        number: usize,
+        matching: Matching,
+    ) -> Result<u64, Problem> {
+        self.begin_turn(turn.time);
+        self.set_replaying(true);
+        let mut drifted = 0;
+        for (index, step) in turn.steps.iter().enumerate() {
+            let fed = self.feed(&step.event)?;
+            let place = Place {
+                turn: number,
+                step: index + 1,
+            };
+            drifted += compare(&step.actions, &fed.actions, matching)
+                .map_err(|difference| self.explain(*difference, place))?;
+        }
+        self.set_replaying(false);
+        Ok(drifted)
+    }
+
+    /// A panic in replay that history knows nothing of is reported as what it is.
+    fn explain(&self, difference: Difference, place: Place) -> Problem {
+        let identity = self.identity();
+        match difference.asked.as_ref().map(|emitted| &emitted.action) {
+            Some(Action::Fail { failure }) if failure.kind() == FailureKind::Panic => {
+                Trouble::PanicInReplay(failure.message().to_owned()).problem(&identity)
+            }
+            _ => difference.problem(ProblemKind::Divergence, &identity, place),
+        }
+    }
+
+    fn set_replaying(&mut self, replaying: bool) {
+        if let Some(state) = &mut self.state {
+            state.replaying = replaying;
+        }
+    }
+
+    /// Whose execution this is.
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        match &self.state {
+            Some(state) => Arc::clone(&state.identity),
+            None => unreachable!("between turns the state is here"),
+        }
+    }
+
+    /// Marks this as the second copy of a pair: it reports itself as replaying, so that what the
+    /// orchestrator logs is logged once.
+    pub(super) fn mark_as_shadow(&mut self) {
+        if let Some(state) = &mut self.state {
+            state.shadow = true;
+        }
+    }
+
+    /// Payload bytes held, for the bound on what stays in memory.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.payload_bytes())
+    }
+
+    /// Begun calls, for the same bound.
+    pub(crate) fn open_calls(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.open_calls())
+    }
+
+    /// The problem to report when somebody outside has woken this execution.
+    pub(crate) fn foreign_wake(&self) -> Problem {
+        Trouble::ForeignAwait(None).problem(&self.identity())
+    }
+}
+
+impl Drop for Execution {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for Execution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Execution")
+            .field("key", &self.key)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a turn cannot go on.
+enum Trouble {
+    ForeignAwait(Option<Panicked>),
+    BusyLoop,
+    PanicInReplay(String),
+    Input(FailureDetails),
+}
+
+impl Trouble {
+    fn problem(self, identity: &Identity) -> Problem {
+        let name = &identity.name;
+        let (kind, message, more) = match self {
+            Self::ForeignAwait(panicked) => {
+                let what = panicked
+                    .map(|panicked| format!(": {}", panicked.text()))
+                    .unwrap_or_default();
+                (
+                    ProblemKind::ForeignAwait,
+                    format!("orchestrator `{name}` awaits something that is not durable{what}"),
+                    FOREIGN_REMEDY,
+                )
+            }
+            Self::BusyLoop => (
+                ProblemKind::BusyLoop,
+                format!("orchestrator `{name}` was polled {MAX_POLLS_PER_TURN} times in one turn"),
+                "likely cause: a loop that yields or sends to itself without waiting for a durable call\n",
+            ),
+            Self::PanicInReplay(text) => (
+                ProblemKind::PanicInReplay,
+                format!("orchestrator `{name}` panicked in replay: {text}"),
+                "likely cause: the code was changed while this instance was under way, or it depends on its surroundings\n\
+                 remedy: start a worker with mended code\n",
+            ),
+            Self::Input(failure) => (
+                ProblemKind::Undecodable,
+                format!(
+                    "orchestrator `{name}` cannot read its {}",
+                    failure.message()
+                ),
+                "likely cause: it was started with another shape of input, or its input type was changed\n\
+                 remedy: start a worker whose input type reads it, or terminate the instance\n",
+            ),
+        };
+        let report = format!("{}{message}\n{more}", heading(identity));
+        Problem::new(kind, message, report)
+    }
+}
+
+const FOREIGN_REMEDY: &str = "likely cause: `tokio::time::sleep` or `timeout`, a socket, a lock or a channel that code outside the \
+     orchestrator drives\n\
+     remedy: use `ctx.create_timer(..)` with `select! { biased; .. }`, move I/O into an activity, bring news in with an \
+     external event; the instance goes on when a worker with the mended code starts\n";
+
+/// tokio's own words when its timers, sockets or tasks are used outside a runtime, which is where
+/// orchestrators are polled.
+fn is_tokio_complaint(message: &str) -> bool {
+    message.starts_with("there is no reactor running")
+        || message.starts_with("A Tokio 1.x context was found, but")
+}

@@ -1,0 +1,81 @@
+//! What a caught panic said, and where.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+thread_local! {
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A panic that was caught.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Panicked {
+    pub(crate) message: String,
+    /// `file:line:column`, if the hook saw it.
+    pub(crate) location: Option<String>,
+}
+
+impl Panicked {
+    /// Message and place in one line.
+    pub(crate) fn text(&self) -> String {
+        match &self.location {
+            Some(location) => format!("{} (at {location})", self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
+/// Runs `f`; a panic comes back as a value.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panicked> {
+    LAST.set(None);
+    panic::catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panicked {
+        message: message(&*payload),
+        location: LAST.take(),
+    })
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic whose payload is not text".to_owned()
+    }
+}
+
+/// Notes where panics happen. A caught panic carries its message only; the place is known to the
+/// process-wide hook alone, so ours notes it for this thread and hands on to the one before.
+pub(crate) fn note_locations() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if let Some(location) = info.location() {
+                let _ = LAST.try_with(|last| last.replace(Some(location.to_string())));
+            }
+            previous(info);
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_comes_back_with_its_text_and_place() {
+        note_locations();
+        let panicked = catch(|| panic!("no {}", 1)).expect_err("panics");
+        assert_eq!(panicked.message, "no 1");
+        assert!(panicked.text().contains("panics.rs:"), "{panicked:?}");
+    }
+
+    #[test]
+    fn any_payload_is_survived() {
+        let panicked = catch(|| panic::panic_any(7_u8)).expect_err("panics");
+        assert!(panicked.message.contains("not text"));
+    }
+}

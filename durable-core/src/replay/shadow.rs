@@ -1,0 +1,116 @@
+//! Two copies of one orchestrator, fed the same events and compared event by event.
+//!
+//! Replay finds code that is not deterministic only after a restart. A second copy finds it in the
+//! turn in which it happens, also in helpers that no macro sees, at twice the price.
+
+use std::sync::Arc;
+
+use super::compare::{Matching, compare};
+use super::execution::{Execution, Fed};
+use super::problem::{Place, Problem, ProblemKind};
+use super::state::Identity;
+use super::waker::ForeignWake;
+use crate::history::{Event, Turn};
+use crate::registry::RunOrchestrator;
+use crate::time::Timestamp;
+
+/// A live orchestrator, watched by a second copy of itself or not.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    main: Execution,
+    shadow: Option<Execution>,
+    turns: usize,
+    steps: usize,
+}
+
+impl Watched {
+    pub(crate) fn new(
+        identity: &Arc<Identity>,
+        run: RunOrchestrator,
+        on_foreign: &ForeignWake,
+        shadow: bool,
+    ) -> Self {
+        let execution = || Execution::new(Arc::clone(identity), run, Arc::clone(on_foreign));
+        let shadow = shadow.then(|| {
+            let mut shadow = execution();
+            shadow.mark_as_shadow();
+            shadow
+        });
+        Self {
+            main: execution(),
+            shadow,
+            turns: 0,
+            steps: 0,
+        }
+    }
+
+    /// See [`Execution::begin_turn`].
+    pub(crate) fn begin_turn(&mut self, time: Timestamp) -> Timestamp {
+        self.turns += 1;
+        self.steps = 0;
+        self.main.begin_turn(time);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.begin_turn(time);
+        }
+        self.main.now()
+    }
+
+    /// See [`Execution::feed`].
+    ///
+    /// # Errors
+    ///
+    /// Also if the two copies ask for different things.
+    pub(crate) fn feed(&mut self, event: &Event) -> Result<Fed, Problem> {
+        self.steps += 1;
+        let fed = self.main.feed(event)?;
+        if let Some(shadow) = &mut self.shadow {
+            let expected: Vec<_> = fed
+                .actions
+                .iter()
+                .map(|emitted| emitted.action.clone())
+                .collect();
+            let other = shadow.feed(event)?;
+            let place = Place {
+                turn: self.turns,
+                step: self.steps,
+            };
+            compare(&expected, &other.actions, Matching::Strict).map_err(|difference| {
+                difference.problem(ProblemKind::Nondeterminism, &self.main.identity(), place)
+            })?;
+        }
+        Ok(fed)
+    }
+
+    /// See [`Execution::replay`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn replay(&mut self, turn: &Turn, matching: Matching) -> Result<u64, Problem> {
+        self.turns += 1;
+        if let Some(shadow) = &mut self.shadow {
+            shadow.begin_turn(turn.time);
+            for step in &turn.steps {
+                shadow.feed(&step.event)?;
+            }
+        }
+        self.main.replay(turn, self.turns, matching)
+    }
+
+    /// Bytes this holds: payloads, and an estimate for each open call.
+    pub(crate) fn bytes(&self) -> usize {
+        /// What a begun call takes in state and future, measured on fan-outs.
+        const PER_CALL: usize = 300;
+        /// What an idle live execution takes with one call.
+        const IDLE: usize = 1_000;
+        let one = |execution: &Execution| {
+            IDLE + execution.payload_bytes() + PER_CALL * execution.open_calls()
+        };
+        one(&self.main) + self.shadow.as_ref().map_or(0, one)
+    }
+
+    /// See [`Execution::foreign_wake`].
+    pub(crate) fn foreign_wake(&self) -> Problem {
+        self.main.foreign_wake()
+    }
+}
