@@ -4,6 +4,7 @@
 #[path = "expand.rs"]
 pub mod __private;
 mod activity;
+mod engine;
 mod failure;
 mod history;
 mod id;

@@ -56,6 +56,14 @@ impl Problem {
         }
     }
 
+    /// This problem with texts of bounded length, as it is kept.
+    pub(crate) fn shortened(mut self) -> Self {
+        for (text, limit) in [(&mut self.message, 1024), (&mut self.report, 2048)] {
+            text.truncate(text.floor_char_boundary(limit));
+        }
+        self
+    }
+
     /// What kind of problem it is.
     pub fn kind(&self) -> ProblemKind {
         self.kind

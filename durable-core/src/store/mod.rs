@@ -1,6 +1,162 @@
-//! Where histories live.
+//! Where instances live: the seam between the engine and whatever keeps its data.
+//!
+//! A commit is a list of *domain operations* ([`Op`]), not of keys: a key-value engine turns them
+//! into records once, in [`kv`]; a relational one would map them to tables. Preparing, applying and
+//! syncing are apart, so that encoding happens off the commit thread and one sync serves many
+//! commits.
 
 mod error;
+mod header;
 pub(crate) mod kv;
 
+use crate::history::{Event, Turn};
+use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
+use crate::time::Timestamp;
+
 pub use error::{OpenError, StoreError};
+pub use header::RuntimeStatus;
+pub(crate) use header::{Header, Kind};
+
+/// One change, as the engine thinks of it. All of a commit's happen or none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Op {
+    /// Adds a turn, encoded, to an execution's history. Turns are numbered densely from 1.
+    AppendTurn {
+        number: InstanceNumber,
+        execution: ExecutionId,
+        turn: u32,
+        record: Vec<u8>,
+    },
+    /// Creates or replaces an instance's summary.
+    PutHeader(Box<Header>),
+    PutTimer(TimerKey),
+    RemoveTimer(TimerKey),
+    /// Keeps an event for an instance that cannot run now.
+    PutMessage {
+        number: InstanceNumber,
+        seq: u64,
+        event: Event,
+    },
+    /// Lets go of such an event; `event` is the one that was put.
+    TakeMessage {
+        number: InstanceNumber,
+        seq: u64,
+        event: Event,
+    },
+    PutAttempts {
+        number: InstanceNumber,
+        call: CallId,
+        attempts: Attempts,
+    },
+    RemoveAttempts {
+        number: InstanceNumber,
+        call: CallId,
+    },
+    /// Whether the instance must be loaded after a restart for its work to go on.
+    SetActive {
+        number: InstanceNumber,
+        active: bool,
+    },
+}
+
+/// An entry of the time-ordered index of what is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TimerKey {
+    pub(crate) due: Timestamp,
+    pub(crate) number: InstanceNumber,
+    pub(crate) execution: ExecutionId,
+    pub(crate) call: CallId,
+    pub(crate) kind: TimerKind,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TimerKind {
+    /// A durable timer of an orchestrator.
+    Orchestrator,
+    /// The next attempt at an activity.
+    Retry,
+}
+
+/// The failed attempts at one activity call.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Attempts {
+    /// How many have failed.
+    pub(crate) failed: u32,
+    /// When the next one is due.
+    pub(crate) due: Timestamp,
+}
+
+/// Which instance is meant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum InstanceKey {
+    Id(InstanceId),
+    Number(InstanceNumber),
+}
+
+/// Everything that is kept of an instance whose work goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stored {
+    pub(crate) header: Header,
+    /// The turns of the current execution; empty if the instance has ended.
+    pub(crate) turns: Vec<Turn>,
+    pub(crate) messages: Vec<(u64, Event)>,
+    pub(crate) attempts: Vec<(CallId, Attempts)>,
+    /// Whether it is among those to be loaded after a restart.
+    pub(crate) active: bool,
+}
+
+/// What is shown of an instance: its summary, and the turns that hold its input and its output.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Glimpse {
+    pub(crate) header: Header,
+    /// `None` while it is Pending: then the start is the first message.
+    pub(crate) first_turn: Option<Turn>,
+    /// Only of one that has ended.
+    pub(crate) last_turn: Option<Turn>,
+    pub(crate) first_message: Option<Event>,
+}
+
+/// Where a store stands when it is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    /// The number of the last commit.
+    pub(crate) commit: u64,
+    /// Instances created so far; the next one's number follows.
+    pub(crate) created: u64,
+    /// Those whose work goes on at once, in creation order.
+    pub(crate) active: Vec<InstanceNumber>,
+}
+
+/// Keeps instances. Every method may block on the disk and none panics.
+///
+/// `prepare` is called in commit order by one thread; `apply` in the same order, perhaps by
+/// another; `sync` covers everything applied before. After an error of one of the three nothing
+/// more is committed. Reads see what was applied; an instance is read only when nothing of it is
+/// prepared and not applied.
+pub(crate) trait Store: Send + Sync + 'static {
+    /// A commit in the store's own form.
+    type Prepared: Send + 'static;
+
+    fn recover(&self) -> Result<Recovered, StoreError>;
+
+    fn prepare(&self, commit: u64, ops: Vec<Op>) -> Result<Self::Prepared, StoreError>;
+
+    fn apply(&self, prepared: Self::Prepared) -> Result<(), StoreError>;
+
+    /// Makes everything applied durable.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    fn load(&self, key: &InstanceKey) -> Result<Option<Stored>, StoreError>;
+
+    fn glimpse(&self, id: &InstanceId) -> Result<Option<Glimpse>, StoreError>;
+
+    /// At most `limit` timers later than `after` (from the first if `None`), in order.
+    fn timers(&self, after: Option<TimerKey>, limit: usize) -> Result<Vec<TimerKey>, StoreError>;
+
+    /// Called once, after the last sync.
+    fn close(&self) -> Result<(), StoreError>;
+
+    /// Bytes on disk.
+    fn size_on_disk(&self) -> Result<u64, StoreError>;
+}

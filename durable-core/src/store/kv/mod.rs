@@ -1,3 +1,282 @@
-//! The store over an embedded key-value engine.
+//! The store over an embedded key-value engine: domain operations become records, once, here.
 
+mod active;
 pub(crate) mod backend;
+mod keys;
+pub(crate) mod memory;
+mod read;
+mod record;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use self::active::{ActiveSet, Written};
+use self::backend::{HubId, KeyValue, Mark, Write};
+use crate::history::Event;
+use crate::id::{InstanceId, InstanceNumber};
+use crate::store::{
+    Glimpse, InstanceKey, Op, OpenError, Recovered, Store, StoreError, Stored, TimerKey,
+};
+
+/// The store over the engine `K`.
+#[derive(Debug)]
+pub(crate) struct KvStore<K> {
+    kv: K,
+    /// What `prepare` carries from commit to commit.
+    ledger: Mutex<Ledger>,
+    /// The mark of the last commit that was applied, for the next sync.
+    applied: Mutex<Mark>,
+}
+
+#[derive(Debug)]
+struct Ledger {
+    meta: Meta,
+    active: ActiveSet,
+}
+
+/// The one record that every commit rewrites: how far the store has come, and how many records of
+/// each kind there must be, so that a full check notices one that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Meta {
+    hub: HubId,
+    commit: u64,
+    created: u64,
+    purged: u64,
+    turns: u64,
+}
+
+/// A commit as writes of the engine below.
+pub(crate) struct Prepared<B> {
+    batch: B,
+    mark: Mark,
+}
+
+impl<K: KeyValue> KvStore<K> {
+    /// Reads where the store stands.
+    ///
+    /// # Errors
+    ///
+    /// If the data is older than what was acknowledged, belongs to another hub or is damaged.
+    pub(crate) fn open(kv: K, path: &std::path::Path) -> Result<Self, OpenError> {
+        let corrupt = |error: StoreError| OpenError::Corrupt {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        };
+        let meta = read::one::<Meta>(&kv, keys::META.to_vec()).map_err(corrupt)?;
+        let meta = meta.unwrap_or_else(|| Meta {
+            hub: kv.identity(),
+            commit: 0,
+            created: 0,
+            purged: 0,
+            turns: 0,
+        });
+        if meta.hub != kv.identity() {
+            let detail = "its data belongs to another hub".to_owned();
+            return Err(OpenError::Corrupt {
+                path: path.to_owned(),
+                detail,
+            });
+        }
+        let had = kv.mark().unwrap_or_default().commit;
+        if meta.commit < had {
+            return Err(OpenError::RolledBack {
+                path: path.to_owned(),
+                have: meta.commit,
+                had,
+            });
+        }
+        let active = read::active_set(&kv).map_err(corrupt)?;
+        let applied = Mutex::new(meta.mark());
+        Ok(Self {
+            kv,
+            ledger: Mutex::new(Ledger { meta, active }),
+            applied,
+        })
+    }
+
+    fn ledger<R>(&self, f: impl FnOnce(&mut Ledger) -> R) -> R {
+        f(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put<T: Serialize>(
+        &self,
+        key: Vec<u8>,
+        body: &T,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), StoreError> {
+        record::put(key, &encode(body)?, self.kv.max_value(), writes)
+    }
+}
+
+fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, StoreError> {
+    postcard::to_stdvec(body)
+        .map_err(|error| StoreError::fatal(format!("a record cannot be encoded: {error}")))
+}
+
+impl Meta {
+    fn mark(&self) -> Mark {
+        let Self {
+            commit,
+            created,
+            purged,
+            ..
+        } = *self;
+        Mark {
+            commit,
+            created,
+            purged,
+        }
+    }
+}
+
+/// What a commit's operations add up to, besides their own records.
+struct Sums<'a> {
+    meta: &'a mut Meta,
+    active: BTreeMap<InstanceNumber, bool>,
+}
+
+impl<K: KeyValue> KvStore<K> {
+    fn write_op(
+        &self,
+        op: Op,
+        sums: &mut Sums<'_>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), StoreError> {
+        let max_value = self.kv.max_value();
+        match op {
+            Op::AppendTurn {
+                number,
+                execution,
+                turn,
+                record,
+            } => {
+                sums.meta.turns += 1;
+                record::put(
+                    keys::turn(number, execution, turn),
+                    &record,
+                    max_value,
+                    writes,
+                )?;
+            }
+            Op::PutHeader(header) => {
+                sums.meta.created = sums.meta.created.max(header.number.0 + 1);
+                self.put(keys::header(&header.id), &header, writes)?;
+            }
+            Op::PutTimer(timer) => writes.push(Write::Put(keys::timer(&timer), Vec::new())),
+            Op::RemoveTimer(timer) => writes.push(Write::Remove(keys::timer(&timer))),
+            Op::PutMessage { number, seq, event } => {
+                self.put(keys::message(number, seq), &event, writes)?;
+            }
+            Op::TakeMessage { number, seq, event } => {
+                let len = encode::<Event>(&event)?.len();
+                record::remove(&keys::message(number, seq), len, max_value, writes)?;
+            }
+            Op::PutAttempts {
+                number,
+                call,
+                attempts,
+            } => {
+                self.put(keys::attempts(number, call), &attempts, writes)?;
+            }
+            Op::RemoveAttempts { number, call } => {
+                // The record is a few bytes long: always one chunk.
+                record::remove(&keys::attempts(number, call), 0, max_value, writes)?;
+            }
+            Op::SetActive { number, active } => {
+                sums.active.insert(number, active);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_active(&self, written: Written, writes: &mut Vec<Write>) -> Result<(), StoreError> {
+        match written {
+            Written::Nothing => Ok(()),
+            Written::Change { seq, change } => self.put(keys::active_change(seq), &change, writes),
+            Written::Snapshot { snapshot, obsolete } => {
+                for seq in obsolete {
+                    writes.push(Write::Remove(record::chunk_key(
+                        &keys::active_change(seq),
+                        0,
+                    )));
+                }
+                self.put(keys::ACTIVE_SNAPSHOT.to_vec(), &snapshot, writes)
+            }
+        }
+    }
+}
+
+impl<K: KeyValue> Store for KvStore<K> {
+    type Prepared = Prepared<K::Batch>;
+
+    fn recover(&self) -> Result<Recovered, StoreError> {
+        Ok(self.ledger(|ledger| Recovered {
+            commit: ledger.meta.commit,
+            created: ledger.meta.created,
+            active: ledger.active.members().collect(),
+        }))
+    }
+
+    fn prepare(&self, commit: u64, ops: Vec<Op>) -> Result<Self::Prepared, StoreError> {
+        let mut writes = Vec::with_capacity(ops.len() + 2);
+        let mark = self.ledger(|ledger| {
+            let mut sums = Sums {
+                meta: &mut ledger.meta,
+                active: BTreeMap::new(),
+            };
+            for op in ops {
+                self.write_op(op, &mut sums, &mut writes)?;
+            }
+            let written = ledger.active.change(&sums.active);
+            self.write_active(written, &mut writes)?;
+            ledger.meta.commit = commit;
+            self.put(keys::META.to_vec(), &ledger.meta, &mut writes)?;
+            Ok(ledger.meta.mark())
+        })?;
+        Ok(Prepared {
+            batch: self.kv.batch(writes),
+            mark,
+        })
+    }
+
+    fn apply(&self, prepared: Self::Prepared) -> Result<(), StoreError> {
+        self.kv.apply(prepared.batch)?;
+        *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = prepared.mark;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let mark = *self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        self.kv.sync(mark)
+    }
+
+    fn load(&self, key: &InstanceKey) -> Result<Option<Stored>, StoreError> {
+        let Some(mut stored) = read::instance(&self.kv, key)? else {
+            return Ok(None);
+        };
+        stored.active = self.ledger(|ledger| ledger.active.contains(stored.header.number));
+        if !stored.active && !stored.header.status.is_terminal() {
+            read::check_whole(&stored)?;
+        }
+        Ok(Some(stored))
+    }
+
+    fn glimpse(&self, id: &InstanceId) -> Result<Option<Glimpse>, StoreError> {
+        let is_active = |number| self.ledger(|ledger| ledger.active.contains(number));
+        read::glimpse(&self.kv, id, is_active)
+    }
+
+    fn timers(&self, after: Option<TimerKey>, limit: usize) -> Result<Vec<TimerKey>, StoreError> {
+        read::timers(&self.kv, after, limit)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.kv.close()
+    }
+
+    fn size_on_disk(&self) -> Result<u64, StoreError> {
+        self.kv.size_on_disk()
+    }
+}

@@ -1,0 +1,197 @@
+//! One instance in memory.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::failure::FailureDetails;
+use crate::history::{Event, Outstanding, Turn};
+use crate::id::{CallId, InstanceNumber};
+use crate::payload::Payload;
+use crate::replay::{Identity, Watched};
+use crate::store::{Attempts, Header, Stored};
+
+use super::message::{ActivityKey, Snapshot};
+
+/// One instance in memory.
+#[derive(Debug)]
+pub(super) struct Instance<R> {
+    pub(super) header: Header,
+    pub(super) identity: Arc<Identity>,
+    pub(super) body: Body,
+    pub(super) outstanding: Outstanding,
+    /// What has arrived and was not fed yet, oldest first; what is stored comes first.
+    pub(super) mailbox: VecDeque<Mail<R>>,
+    pub(super) attempts: BTreeMap<CallId, Attempts>,
+    pub(super) input: Option<Payload>,
+    pub(super) result: Option<Result<Payload, FailureDetails>>,
+    /// Turns in the history; the header's count may lag behind.
+    pub(super) turns: u32,
+    /// Whether the store lists it as to be loaded after a restart.
+    pub(super) active: bool,
+    pub(super) next_seq: u64,
+    /// The last commit that had anything of this instance.
+    pub(super) last_commit: u64,
+    /// Whether it stands in the queue for a turn.
+    pub(super) queued: bool,
+    /// Its place in the order of use.
+    pub(super) used: u64,
+    /// What it was last counted with.
+    pub(super) counted_bytes: usize,
+}
+
+/// What can be done with an instance.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// It has no history yet.
+    Fresh,
+    Live(Box<Watched>),
+    /// It takes no turns: there is no worker, or a problem. What arrives is stored.
+    Parked,
+    Ended,
+}
+
+/// An event on its way to an instance.
+#[derive(Debug)]
+pub(super) struct Mail<R> {
+    pub(super) event: Event,
+    /// Its number among the stored messages, if it is one.
+    pub(super) seq: Option<u64>,
+    /// Who is told once it is durable.
+    pub(super) reply: Option<R>,
+}
+
+impl<R> Mail<R> {
+    pub(super) fn new(event: Event) -> Self {
+        Self {
+            event,
+            seq: None,
+            reply: None,
+        }
+    }
+}
+
+impl<R> Instance<R> {
+    pub(super) fn new(header: Header) -> Self {
+        let identity = Identity {
+            instance: header.id.clone(),
+            number: header.number,
+            execution: header.execution,
+            name: header.name.clone(),
+            version: header.version.clone(),
+        };
+        Self {
+            identity: Arc::new(identity),
+            body: Body::Fresh,
+            outstanding: Outstanding::default(),
+            mailbox: VecDeque::new(),
+            attempts: BTreeMap::new(),
+            input: None,
+            result: None,
+            turns: header.turns,
+            active: false,
+            next_seq: 0,
+            last_commit: 0,
+            queued: false,
+            used: 0,
+            counted_bytes: 0,
+            header,
+        }
+    }
+
+    /// An instance as it was stored, without its orchestrator, and its history.
+    pub(super) fn from_stored(stored: Stored) -> (Self, Vec<Turn>) {
+        let Stored {
+            header,
+            turns,
+            messages,
+            attempts,
+            active,
+        } = stored;
+        let mut instance = Self::new(header);
+        instance.attempts = attempts.into_iter().collect();
+        instance.active = active;
+        instance.next_seq = messages.last().map_or(0, |(seq, _)| seq + 1);
+        let mail = |(seq, event)| Mail {
+            event,
+            seq: Some(seq),
+            reply: None,
+        };
+        instance.mailbox = messages.into_iter().map(mail).collect();
+        instance.follow_history(&turns);
+        (instance, turns)
+    }
+
+    /// Derives what is outstanding from the whole history.
+    pub(super) fn follow_history(&mut self, turns: &[Turn]) {
+        self.outstanding = Outstanding::default();
+        for step in turns.iter().flat_map(|turn| &turn.steps) {
+            self.outstanding.follow(step);
+        }
+        self.turns = u32::try_from(turns.len()).unwrap_or(u32::MAX);
+        let started = turns
+            .first()
+            .and_then(|turn| turn.steps.first())
+            .map(|step| &step.event);
+        let waiting = self.mailbox.front().map(|mail| &mail.event);
+        if let Some(Event::Started(started)) = started.or(waiting) {
+            self.input = Some(started.input.clone());
+        }
+        if let Some(last) = turns.last() {
+            self.header.updated = self.header.updated.max(last.time);
+        }
+    }
+
+    pub(super) fn number(&self) -> InstanceNumber {
+        self.header.number
+    }
+
+    pub(super) fn key_of(&self, call: CallId) -> ActivityKey {
+        ActivityKey {
+            number: self.header.number,
+            execution: self.header.execution,
+            call,
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            header: Header {
+                turns: self.turns,
+                ..self.header.clone()
+            },
+            input: self.input.clone(),
+            result: self.result.clone(),
+        }
+    }
+
+    /// The calls whose answer has arrived and was not fed yet.
+    pub(super) fn answered(&self) -> BTreeSet<CallId> {
+        let call = |mail: &Mail<R>| match &mail.event {
+            Event::ActivityCompleted { call, .. }
+            | Event::ActivityFailed { call, .. }
+            | Event::TimerFired { call } => Some(*call),
+            Event::Started(_) | Event::EventRaised { .. } | Event::Terminated { .. } => None,
+        };
+        self.mailbox.iter().filter_map(call).collect()
+    }
+
+    /// Whether everything about it is stored, so that it can leave memory once that is durable.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.queued
+            && self
+                .mailbox
+                .iter()
+                .all(|mail| mail.seq.is_some() && mail.reply.is_none())
+    }
+
+    /// An estimate of the bytes it holds in memory.
+    pub(super) fn bytes(&self) -> usize {
+        /// The struct, its maps and its header, without payloads.
+        const FRAME: usize = 1_000;
+        let body = match &self.body {
+            Body::Live(watched) => watched.bytes(),
+            Body::Fresh | Body::Parked | Body::Ended => 0,
+        };
+        FRAME + body + self.input.as_ref().map_or(0, Payload::len)
+    }
+}

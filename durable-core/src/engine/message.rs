@@ -1,0 +1,196 @@
+//! What goes into the engine and what comes out of it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::failure::FailureDetails;
+use crate::history::{Action, Event, Turn};
+use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
+use crate::payload::Payload;
+use crate::registry::Registry;
+use crate::store::{Glimpse, Header, InstanceKey, Op, RuntimeStatus, StoreError, Stored, TimerKey};
+
+/// What happens outside. `R` is whatever the shell answers clients with.
+#[derive(Debug)]
+pub(crate) enum Input<R> {
+    Client(Command, R),
+    /// An attempt has ended.
+    AttemptEnded {
+        key: ActivityKey,
+        attempt: u32,
+        result: Result<Payload, FailureDetails>,
+    },
+    /// Somebody outside has woken the orchestrator of this instance.
+    ForeignWake(InstanceNumber),
+    /// From now on this can be run here.
+    WorkerStarted(Arc<Registry>),
+    /// Attempts that run go on, no new ones are dispatched.
+    WorkerDraining,
+    /// Nothing runs here any more.
+    WorkerStopped,
+    /// A commit that was asked about is durable; there is something to go on with.
+    Nudge,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Start(StartRequest),
+    Raise {
+        id: InstanceId,
+        name: EventName,
+        data: Payload,
+    },
+    Terminate {
+        id: InstanceId,
+        reason: Option<String>,
+    },
+    Status {
+        id: InstanceId,
+    },
+    /// Answered when the instance has ended.
+    Wait {
+        id: InstanceId,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StartRequest {
+    pub(crate) id: InstanceId,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) input: Payload,
+    /// The id was generated and cannot exist: nothing is looked up.
+    pub(crate) fresh: bool,
+}
+
+/// What a client is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Response {
+    /// It is done, and durable.
+    Done,
+    Status(Box<Snapshot>),
+    AlreadyExists(RuntimeStatus),
+    NotFound,
+    /// The instance has ended and takes nothing any more.
+    Ended(RuntimeStatus),
+    /// The running worker has no such orchestrator; the text lists those it has.
+    NotRegistered {
+        known: String,
+    },
+    Failed(StoreError),
+}
+
+/// An instance as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) header: Header,
+    pub(crate) input: Option<Payload>,
+    pub(crate) result: Option<Result<Payload, FailureDetails>>,
+}
+
+impl Snapshot {
+    pub(crate) fn of_glimpse(glimpse: Glimpse) -> Self {
+        let Glimpse {
+            header,
+            first_turn,
+            last_turn,
+            first_message,
+        } = glimpse;
+        let first = first_turn
+            .and_then(|turn| turn.steps.into_iter().next())
+            .map(|step| step.event)
+            .or(first_message);
+        let input = match first {
+            Some(Event::Started(started)) => Some(started.input),
+            _ => None,
+        };
+        let result = last_turn.as_ref().and_then(result_of);
+        Self {
+            header,
+            input,
+            result,
+        }
+    }
+}
+
+/// How the execution ended, from its last turn.
+pub(crate) fn result_of(turn: &Turn) -> Option<Result<Payload, FailureDetails>> {
+    let last = turn.steps.last()?;
+    if let Event::Terminated { reason } = &last.event {
+        return Some(Err(terminated(reason.as_deref())));
+    }
+    last.actions.iter().find_map(|action| match action {
+        Action::Complete { output } => Some(Ok(output.clone())),
+        Action::Fail { failure } => Some(Err(failure.clone())),
+        _ => None,
+    })
+}
+
+pub(super) fn terminated(reason: Option<&str>) -> FailureDetails {
+    let reason = reason.unwrap_or("terminated");
+    FailureDetails::new(
+        crate::failure::FailureKind::Terminated,
+        "terminated",
+        reason,
+    )
+}
+
+/// A call of an activity, in the whole hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ActivityKey {
+    pub(crate) number: InstanceNumber,
+    pub(crate) execution: ExecutionId,
+    pub(crate) call: CallId,
+}
+
+/// What the shell does once the commit it waits for is durable.
+#[derive(Debug)]
+pub(crate) enum Effect<R> {
+    Reply(R, Response),
+    Dispatch(Dispatch),
+    /// Nobody waits for this call any more.
+    CancelActivity(ActivityKey),
+    /// Send [`Input::Nudge`].
+    Nudge,
+}
+
+/// One attempt to be run.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) key: ActivityKey,
+    pub(crate) instance: InstanceId,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) input: Payload,
+    pub(crate) attempt: u32,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What the engine must read before it can go on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fetch {
+    Instance(InstanceKey),
+    Glimpse(InstanceId),
+    Timers {
+        after: Option<TimerKey>,
+        limit: usize,
+    },
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    Instance(Option<Stored>),
+    Glimpse(Option<Glimpse>),
+    Timers(Vec<TimerKey>),
+}
+
+/// A commit, and what it causes.
+#[derive(Debug)]
+pub(crate) struct Sealed<R> {
+    /// Its number; of one without operations, that of the commit before, which its effects wait for.
+    pub(crate) commit: u64,
+    pub(crate) ops: Vec<Op>,
+    pub(crate) effects: Vec<Effect<R>>,
+}

@@ -1,0 +1,61 @@
+//! The engine, its store and the world around it on one thread, under one seed.
+//!
+//! Time is virtual, the store forgets what was not synced, and the process may die between any two
+//! of its moves. An auditor that knows what was promised, not how the engine works, looks at
+//! everything that leaves the engine, and at the end at what is stored. A failure names the seed.
+
+mod auditor;
+mod programs;
+mod world;
+
+use self::programs::Program;
+use self::world::{Crash, World};
+
+/// Every program, a crash at every move, with every number of unsynced batches surviving.
+#[test]
+fn a_crash_at_every_move_of_every_program_ends_right() {
+    let mut crashes = 0;
+    for program in Program::ALL {
+        let moves = World::new(1).run(&[program], Crash::Never).moves;
+        for at in 0..moves {
+            for kept in 0..3 {
+                let run = World::new(1).run(&[program], Crash::At { at, kept });
+                assert_eq!(run.crashes, 1, "{program:?}: no move {at}");
+                crashes += 1;
+            }
+        }
+    }
+    assert!(crashes > 500, "{crashes}");
+}
+
+/// A second crash while the first is being recovered from.
+#[test]
+fn a_crash_during_recovery_ends_right() {
+    for program in Program::ALL {
+        let moves = World::new(2).run(&[program], Crash::Never).moves;
+        for at in (0..moves).step_by(3) {
+            for again in 1..12 {
+                World::new(2).run(&[program], Crash::Twice { at, again });
+            }
+        }
+    }
+}
+
+#[test]
+fn random_mixtures_under_random_crashes_end_right() {
+    let mut crashes = 0;
+    for seed in 0..300 {
+        let programs: Vec<_> = (0..8)
+            .map(|n| Program::ALL[(seed as usize + n) % Program::ALL.len()])
+            .collect();
+        crashes += World::new(seed).run(&programs, Crash::Random).crashes;
+    }
+    assert!(crashes > 300, "{crashes}");
+}
+
+#[test]
+fn a_run_is_a_function_of_its_seed() {
+    let run = |seed| World::new(seed).run(&Program::ALL, Crash::Random);
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7).moves, run(8).moves);
+}

@@ -1,0 +1,244 @@
+//! What the engine builds while it takes turns: the next commit, and the effects that wait for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::failure::FailureDetails;
+use crate::history::{ActivityOptions, Pending};
+use crate::id::{CallId, InstanceNumber};
+use crate::registry::Registry;
+use crate::replay::{ForeignWake, Problem, ProblemKind};
+use crate::store::{Attempts, Op, TimerKey, TimerKind};
+use crate::time::Timestamp;
+
+use super::Config;
+use super::instance::Instance;
+use super::message::{ActivityKey, Dispatch, Effect, Response};
+use super::timers::Timers;
+
+/// Makes the waker that reports a foreign wake of an instance.
+pub(crate) type OnForeignWake = Box<dyn Fn(InstanceNumber) -> ForeignWake + Send>;
+
+/// Everything that taking a turn needs besides the instance.
+pub(super) struct Work<R> {
+    pub(super) config: Config,
+    pub(super) registry: Option<Arc<Registry>>,
+    pub(super) draining: bool,
+    pub(super) on_foreign_wake: OnForeignWake,
+    pub(super) now: Timestamp,
+    /// The number of the last sealed commit.
+    pub(super) sealed: u64,
+    pub(super) ops: Vec<Op>,
+    pub(super) effects: Vec<Effect<R>>,
+    pub(super) bytes: usize,
+    pub(super) timers: Timers,
+    /// The attempts that run here, by call.
+    pub(super) running: BTreeMap<ActivityKey, u32>,
+    /// Who waits for the end of which instance.
+    pub(super) waiters: BTreeMap<InstanceNumber, Vec<R>>,
+    /// The instances that must be loaded after a restart; what the store has, ahead by the commits
+    /// under way.
+    pub(super) active: BTreeSet<InstanceNumber>,
+}
+
+impl<R> Work<R> {
+    /// The commit that is being built.
+    pub(super) fn commit(&self) -> u64 {
+        self.sealed + 1
+    }
+
+    pub(super) fn reply(&mut self, to: R, response: Response) {
+        self.effects.push(Effect::Reply(to, response));
+    }
+
+    /// Brings what the store knows of the instance as a whole up to date: whether it is active,
+    /// and its summary, if something in that `changed` or the instance now sleeps.
+    pub(super) fn summarise(&mut self, instance: &mut Instance<R>, changed: bool) {
+        let active = !instance.outstanding.ended()
+            && (instance.outstanding.has_activities()
+                || instance.header.problem.is_some()
+                || instance.mailbox.iter().any(|mail| mail.seq.is_some()));
+        let number = instance.number();
+        let changed_active = active != instance.active;
+        if changed_active {
+            instance.active = active;
+            if active {
+                self.active.insert(number)
+            } else {
+                self.active.remove(&number)
+            };
+            self.ops.push(Op::SetActive { number, active });
+        }
+        let changed_header = changed || (!active && instance.header.turns != instance.turns);
+        if changed_header {
+            instance.header.turns = instance.turns;
+            self.ops
+                .push(Op::PutHeader(Box::new(instance.header.clone())));
+        }
+        if changed_active || changed_header {
+            instance.last_commit = self.commit();
+        }
+    }
+
+    /// Begins what a turn has asked for and not taken back.
+    pub(super) fn open(&mut self, instance: &mut Instance<R>, opened: BTreeMap<CallId, Pending>) {
+        for (call, pending) in opened {
+            match pending {
+                Pending::Activity { .. } => self.dispatch(instance, call),
+                Pending::Timer { due } => {
+                    self.put_timer(timer_key(instance, call, due, TimerKind::Orchestrator));
+                }
+            }
+        }
+    }
+
+    fn put_timer(&mut self, timer: TimerKey) {
+        let commit = self.commit();
+        self.timers.insert(timer, commit);
+        self.ops.push(Op::PutTimer(timer));
+    }
+
+    pub(super) fn remove_timer(&mut self, timer: TimerKey) {
+        self.timers.remove(&timer);
+        self.ops.push(Op::RemoveTimer(timer));
+    }
+
+    /// Ends what an instance no longer waits for.
+    pub(super) fn close(&mut self, instance: &mut Instance<R>, call: CallId, pending: &Pending) {
+        match pending {
+            Pending::Timer { due } => {
+                self.remove_timer(timer_key(instance, call, *due, TimerKind::Orchestrator));
+            }
+            Pending::Activity { .. } => {
+                self.forget_attempts(instance, call);
+                let key = instance.key_of(call);
+                if self.running.remove(&key).is_some() {
+                    self.effects.push(Effect::CancelActivity(key));
+                }
+            }
+        }
+    }
+
+    fn forget_attempts(&mut self, instance: &mut Instance<R>, call: CallId) {
+        if let Some(Attempts { due, .. }) = instance.attempts.remove(&call) {
+            let number = instance.number();
+            self.ops.push(Op::RemoveAttempts { number, call });
+            self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
+        }
+    }
+
+    /// Has the next attempt at a call run once this commit is durable; nothing, if one runs or no
+    /// worker takes new ones.
+    pub(super) fn dispatch(&mut self, instance: &mut Instance<R>, call: CallId) {
+        let Some(Pending::Activity {
+            name,
+            input,
+            options,
+        }) = instance.outstanding.get(call)
+        else {
+            return;
+        };
+        let Some(registry) = self.registry.as_ref().filter(|_| !self.draining) else {
+            return;
+        };
+        if registry.find_activity(name).is_none() {
+            let problem = unregistered(name);
+            set_problem(instance, Some(problem), self.now);
+            return;
+        }
+        let key = instance.key_of(call);
+        let attempt = instance
+            .attempts
+            .get(&call)
+            .map_or(0, |attempts| attempts.failed)
+            + 1;
+        if self.running.contains_key(&key) {
+            return;
+        }
+        self.running.insert(key, attempt);
+        self.effects.push(Effect::Dispatch(Dispatch {
+            key,
+            instance: instance.header.id.clone(),
+            name: name.clone(),
+            input: input.clone(),
+            attempt,
+            timeout: options.timeout,
+        }));
+    }
+
+    /// A failed attempt: `true` if another one follows, which is then noted and armed.
+    pub(super) fn retry(
+        &mut self,
+        instance: &mut Instance<R>,
+        call: CallId,
+        options: &ActivityOptions,
+        failure: &FailureDetails,
+    ) -> bool {
+        let failed = instance
+            .attempts
+            .get(&call)
+            .map_or(0, |attempts| attempts.failed)
+            + 1;
+        let delay = options
+            .retry
+            .as_ref()
+            .and_then(|policy| policy.delay_after(failed));
+        let Some(delay) = delay.filter(|_| failure.is_retryable()) else {
+            return false;
+        };
+        let due = self.now.deadline_after(delay);
+        let attempts = Attempts { failed, due };
+        let number = instance.number();
+        if let Some(Attempts { due, .. }) = instance.attempts.insert(call, attempts.clone()) {
+            self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
+        }
+        self.ops.push(Op::PutAttempts {
+            number,
+            call,
+            attempts,
+        });
+        self.put_timer(timer_key(instance, call, due, TimerKind::Retry));
+        true
+    }
+}
+
+/// The timer's entry in the index.
+pub(super) fn timer_key<R>(
+    instance: &Instance<R>,
+    call: CallId,
+    due: Timestamp,
+    kind: TimerKind,
+) -> TimerKey {
+    let (number, execution) = (instance.header.number, instance.header.execution);
+    TimerKey {
+        due,
+        number,
+        execution,
+        call,
+        kind,
+    }
+}
+
+fn unregistered(activity: &str) -> Problem {
+    let message = format!("no running worker has the activity `{activity}`");
+    let report = format!(
+        "{message}\nremedy: start a worker that registers it (`.register::<{activity}>()`); the call stays scheduled until then\n"
+    );
+    Problem::new(ProblemKind::ActivityNotRegistered, message, report)
+}
+
+/// Notes or clears the problem of an instance. Says whether that changed anything.
+pub(super) fn set_problem<R>(
+    instance: &mut Instance<R>,
+    problem: Option<Problem>,
+    now: Timestamp,
+) -> bool {
+    let same = instance.header.problem.as_ref().map(|(problem, _)| problem) == problem.as_ref();
+    if !same {
+        if let Some(problem) = &problem {
+            tracing::warn!(instance = %instance.header.id, %problem, "instance does not go on");
+        }
+        instance.header.problem = problem.map(|problem| (problem.shortened(), now));
+    }
+    !same
+}

@@ -1,0 +1,190 @@
+//! The keys of the one tree: a prefix byte, then big-endian numbers, so that order is meaning.
+//!
+//! | prefix | key | record |
+//! |---|---|---|
+//! | `m` | | the meta record |
+//! | `i` | id, 0 | header; ids have no control characters, so the 0 ends them |
+//! | `h` | number, execution, turn | turn |
+//! | `t` | due, number, execution, call, kind | empty; the key says all |
+//! | `q` | number, seq | event that waits |
+//! | `a` | number, call | failed attempts |
+//! | `j` | seq | changes of the active set |
+//! | `s` | | the active set as of a change |
+//!
+//! Every key but a timer's ends in a chunk number (two bytes).
+
+use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
+use crate::store::{TimerKey, TimerKind};
+use crate::time::Timestamp;
+
+pub(super) const META: &[u8] = b"m";
+pub(super) const ACTIVE_SNAPSHOT: &[u8] = b"s";
+
+const HEADER: u8 = b'i';
+const TURN: u8 = b'h';
+const TIMER: u8 = b't';
+const MESSAGE: u8 = b'q';
+const ATTEMPTS: u8 = b'a';
+const ACTIVE_CHANGE: u8 = b'j';
+
+/// A key without its chunk number: the name of a record.
+pub(super) type RecordKey = Vec<u8>;
+
+fn key<const N: usize>(prefix: u8, parts: [&[u8]; N]) -> RecordKey {
+    let mut key = Vec::with_capacity(32);
+    key.push(prefix);
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+pub(super) fn header(id: &InstanceId) -> RecordKey {
+    key(HEADER, [id.as_str().as_bytes(), &[0]])
+}
+
+pub(super) fn turn(number: InstanceNumber, execution: ExecutionId, turn: u32) -> RecordKey {
+    key(
+        TURN,
+        [
+            &number.0.to_be_bytes(),
+            &execution.0.to_be_bytes(),
+            &turn.to_be_bytes(),
+        ],
+    )
+}
+
+/// All turns of an instance.
+pub(super) fn turns_of(number: InstanceNumber) -> RecordKey {
+    key(TURN, [&number.0.to_be_bytes()])
+}
+
+/// All turns of one execution.
+pub(super) fn turns_of_execution(number: InstanceNumber, execution: ExecutionId) -> RecordKey {
+    key(TURN, [&number.0.to_be_bytes(), &execution.0.to_be_bytes()])
+}
+
+pub(super) fn message(number: InstanceNumber, seq: u64) -> RecordKey {
+    key(MESSAGE, [&number.0.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+pub(super) fn messages_of(number: InstanceNumber) -> RecordKey {
+    key(MESSAGE, [&number.0.to_be_bytes()])
+}
+
+pub(super) fn attempts(number: InstanceNumber, call: CallId) -> RecordKey {
+    key(ATTEMPTS, [&number.0.to_be_bytes(), &call.0.to_be_bytes()])
+}
+
+pub(super) fn attempts_of(number: InstanceNumber) -> RecordKey {
+    key(ATTEMPTS, [&number.0.to_be_bytes()])
+}
+
+pub(super) fn active_change(seq: u64) -> RecordKey {
+    key(ACTIVE_CHANGE, [&seq.to_be_bytes()])
+}
+
+pub(super) fn active_changes() -> RecordKey {
+    vec![ACTIVE_CHANGE]
+}
+
+pub(super) fn timers() -> RecordKey {
+    vec![TIMER]
+}
+
+pub(super) fn timer(timer: &TimerKey) -> RecordKey {
+    let kind = match timer.kind {
+        TimerKind::Orchestrator => 0,
+        TimerKind::Retry => 1,
+    };
+    key(
+        TIMER,
+        [
+            &timer.due.0.to_be_bytes(),
+            &timer.number.0.to_be_bytes(),
+            &timer.execution.0.to_be_bytes(),
+            &timer.call.0.to_be_bytes(),
+            &[kind],
+        ],
+    )
+}
+
+/// The timer that [`timer`] wrote; `None` if the bytes are no such key.
+pub(super) fn parse_timer(key: &[u8]) -> Option<TimerKey> {
+    let rest = key.strip_prefix(&[TIMER])?;
+    let (due, rest) = rest.split_first_chunk()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let (execution, rest) = rest.split_first_chunk()?;
+    let (call, kind) = rest.split_first_chunk()?;
+    let kind = match kind {
+        [0] => TimerKind::Orchestrator,
+        [1] => TimerKind::Retry,
+        _ => return None,
+    };
+    Some(TimerKey {
+        due: Timestamp(u64::from_be_bytes(*due)),
+        number: InstanceNumber(u64::from_be_bytes(*number)),
+        execution: ExecutionId(u32::from_be_bytes(*execution)),
+        call: CallId(u32::from_be_bytes(*call)),
+        kind,
+    })
+}
+
+/// The last four bytes of a record's key as a number: the turn, the call.
+pub(super) fn trailing_u32(key: &[u8]) -> Option<u32> {
+    key.last_chunk().copied().map(u32::from_be_bytes)
+}
+
+/// The last eight bytes of a record's key as a number: the seq.
+pub(super) fn trailing_u64(key: &[u8]) -> Option<u64> {
+    key.last_chunk().copied().map(u64::from_be_bytes)
+}
+
+/// The end of the range of keys that begin with `prefix`. No prefix is all ones.
+pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_key_comes_back_and_sorts_by_time() {
+        let at = |due, number| TimerKey {
+            due: Timestamp(due),
+            number: InstanceNumber(number),
+            execution: ExecutionId(1),
+            call: CallId(2),
+            kind: TimerKind::Retry,
+        };
+        assert_eq!(parse_timer(&timer(&at(5, 6))), Some(at(5, 6)));
+        assert!(timer(&at(5, 6)) < timer(&at(256, 1)));
+        assert_eq!(parse_timer(b"t123"), None);
+    }
+
+    #[test]
+    fn no_id_is_in_the_range_of_another() {
+        let id = |id: &str| header(&InstanceId::new(id).expect("valid"));
+        let (short, long) = (id("a"), id("a1"));
+        assert!(!long.starts_with(&short));
+        assert!(end_of(&short) <= long || long < short);
+    }
+
+    #[test]
+    fn the_end_of_a_range_is_after_all_that_begin_with_it() {
+        assert_eq!(end_of(&[1, 2]), [1, 3]);
+        assert_eq!(end_of(&[1, 0xff]), [2]);
+        assert!(
+            turn(InstanceNumber(u64::MAX), ExecutionId(u32::MAX), u32::MAX)
+                < end_of(&turns_of(InstanceNumber(u64::MAX)))
+        );
+    }
+}

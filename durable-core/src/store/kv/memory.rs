@@ -1,0 +1,146 @@
+//! A key-value engine in memory. What was applied and not synced is forgotten at a crash.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::backend::{HubId, KeyValue, Mark, Visit, Write};
+use crate::store::StoreError;
+
+type Pairs = BTreeMap<Vec<u8>, Bytes>;
+
+/// Clones share one memory, so a clone that is kept is what a restart opens.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MemoryKv(Arc<Mutex<Disk>>);
+
+#[derive(Debug, Default)]
+struct Disk {
+    /// What reads see.
+    applied: Pairs,
+    /// What a crash would leave, where crashes are of interest.
+    #[cfg(test)]
+    synced: Pairs,
+    /// Applied and not synced, oldest first.
+    #[cfg(test)]
+    unsynced: Vec<Batch>,
+    mark: Option<Mark>,
+}
+
+type Batch = Vec<(Vec<u8>, Option<Bytes>)>;
+
+impl MemoryKv {
+    fn disk<R>(&self, f: impl FnOnce(&mut Disk) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The power fails: of the batches that were not synced, the first `kept` happen to be there.
+    #[cfg(test)]
+    pub(crate) fn crash(&self, kept: usize) {
+        self.disk(|disk| {
+            for batch in std::mem::take(&mut disk.unsynced).into_iter().take(kept) {
+                apply_to(&mut disk.synced, batch);
+            }
+            disk.applied = disk.synced.clone();
+        });
+    }
+
+    /// How many batches a crash would put at risk.
+    #[cfg(test)]
+    pub(crate) fn unsynced(&self) -> usize {
+        self.disk(|disk| disk.unsynced.len())
+    }
+}
+
+fn apply_to(pairs: &mut Pairs, batch: Batch) {
+    for (key, value) in batch {
+        match value {
+            Some(value) => pairs.insert(key, value),
+            None => pairs.remove(&key),
+        };
+    }
+}
+
+impl KeyValue for MemoryKv {
+    type Batch = Batch;
+
+    fn identity(&self) -> HubId {
+        *b"a hub in memory\0"
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        self.disk(|disk| disk.mark)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.disk(|disk| disk.applied.get(key).cloned()))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.disk(|disk| {
+            let range = (Bound::Included(from), Bound::Excluded(to));
+            if from < to {
+                let _ = disk
+                    .applied
+                    .range::<[u8], _>(range)
+                    .try_for_each(|(key, value)| visit(key, value));
+            }
+        });
+        Ok(())
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.disk(|disk| {
+            let range = (Bound::Included(from), Bound::Excluded(to));
+            if from < to {
+                let _ = disk
+                    .applied
+                    .range::<[u8], _>(range)
+                    .rev()
+                    .try_for_each(|(key, value)| visit(key, value));
+            }
+        });
+        Ok(())
+    }
+
+    fn batch(&self, writes: Vec<Write>) -> Self::Batch {
+        let pair = |write| match write {
+            Write::Put(key, value) => (key, Some(value.into())),
+            Write::Remove(key) => (key, None),
+        };
+        writes.into_iter().map(pair).collect()
+    }
+
+    fn apply(&self, batch: Self::Batch) -> Result<(), StoreError> {
+        self.disk(|disk| {
+            #[cfg(test)]
+            disk.unsynced.push(batch.clone());
+            apply_to(&mut disk.applied, batch);
+        });
+        Ok(())
+    }
+
+    fn sync(&self, mark: Mark) -> Result<(), StoreError> {
+        self.disk(|disk| {
+            #[cfg(test)]
+            for batch in std::mem::take(&mut disk.unsynced) {
+                apply_to(&mut disk.synced, batch);
+            }
+            disk.mark = Some(mark);
+        });
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn size_on_disk(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn max_value(&self) -> usize {
+        64 * 1024
+    }
+}

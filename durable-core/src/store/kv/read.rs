@@ -1,0 +1,307 @@
+//! Reading records back, with every check that a read can make.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::active::{ActiveSet, Change, Snapshot};
+use super::backend::KeyValue;
+use super::keys::{self, RecordKey};
+use super::record::{Partial, chunk_key, show};
+use crate::history::{Event, Turn, decode_turn};
+use crate::id::{CallId, InstanceId, InstanceNumber};
+use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored, TimerKey};
+
+/// The body of one record.
+fn body(kv: &impl KeyValue, key: RecordKey) -> Result<Option<Bytes>, StoreError> {
+    let first = chunk_key(&key, 0);
+    let Some(value) = kv.get(&first)? else {
+        return Ok(None);
+    };
+    let mut partial = Partial::begin(&first, &value)?;
+    let mut chunk = 1;
+    while !partial.is_complete() {
+        let next = chunk_key(&key, chunk);
+        let Some(value) = kv.get(&next)? else { break };
+        partial.push(&next, &value)?;
+        chunk += 1;
+    }
+    partial.finish().map(|(_, body)| Some(body))
+}
+
+/// The record under `key`.
+pub(super) fn one<T: DeserializeOwned>(
+    kv: &impl KeyValue,
+    key: RecordKey,
+) -> Result<Option<T>, StoreError> {
+    let Some(body) = body(kv, key.clone())? else {
+        return Ok(None);
+    };
+    decode(&key, &body).map(Some)
+}
+
+fn decode<T: DeserializeOwned>(key: &[u8], body: &[u8]) -> Result<T, StoreError> {
+    let undecodable = |error: &dyn std::fmt::Display| {
+        StoreError::corrupt(format!("record {} does not decode: {error}", show(key)))
+    };
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(undecodable(&"it is too long")),
+        Err(error) => Err(undecodable(&error)),
+    }
+}
+
+fn turn(key: &[u8], body: &[u8]) -> Result<Turn, StoreError> {
+    decode_turn(body).map_err(|error| {
+        StoreError::corrupt(format!("turn {} does not decode: {error}", show(key)))
+    })
+}
+
+/// The records whose keys begin with `prefix`, in order; at most `limit`.
+fn all(
+    kv: &impl KeyValue,
+    prefix: &[u8],
+    limit: usize,
+) -> Result<Vec<(RecordKey, Bytes)>, StoreError> {
+    let mut records = Vec::new();
+    let mut partial: Option<Partial> = None;
+    let mut failed = None;
+    kv.scan(prefix, &keys::end_of(prefix), &mut |key, value| {
+        let pushed = match &mut partial {
+            Some(partial) if !partial.is_complete() => partial.push(key, value),
+            _ => Partial::begin(key, value).and_then(|begun| match partial.replace(begun) {
+                Some(whole) => whole.finish().map(|record| records.push(record)),
+                None => Ok(()),
+            }),
+        };
+        match pushed {
+            Ok(()) if records.len() < limit => ControlFlow::Continue(()),
+            Ok(()) => ControlFlow::Break(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if let Some(last) = partial.filter(|_| records.len() < limit) {
+        records.push(last.finish()?);
+    }
+    Ok(records)
+}
+
+/// Everything of an instance.
+pub(super) fn instance(
+    kv: &impl KeyValue,
+    key: &InstanceKey,
+) -> Result<Option<Stored>, StoreError> {
+    let Some(header) = header(kv, key)? else {
+        return Ok(None);
+    };
+    let number = header.number;
+    let mut stored = Stored {
+        header,
+        turns: Vec::new(),
+        messages: Vec::new(),
+        attempts: Vec::new(),
+        active: false,
+    };
+    if stored.header.status.is_terminal() {
+        return Ok(Some(stored));
+    }
+    stored.turns = turns(kv, &stored.header)?;
+    for (key, body) in all(kv, &keys::messages_of(number), usize::MAX)? {
+        let seq = keys::trailing_u64(&key).unwrap_or_default();
+        stored.messages.push((seq, decode::<Event>(&key, &body)?));
+    }
+    for (key, body) in all(kv, &keys::attempts_of(number), usize::MAX)? {
+        let call = CallId(keys::trailing_u32(&key).unwrap_or_default());
+        stored.attempts.push((call, decode(&key, &body)?));
+    }
+    Ok(Some(stored))
+}
+
+/// The turns of the current execution: dense from 1.
+fn turns(kv: &impl KeyValue, header: &Header) -> Result<Vec<Turn>, StoreError> {
+    let records = all(
+        kv,
+        &keys::turns_of_execution(header.number, header.execution),
+        usize::MAX,
+    )?;
+    let mut turns = Vec::with_capacity(records.len());
+    for (expected, (key, body)) in (1..).zip(records) {
+        if keys::trailing_u32(&key) != Some(expected) {
+            return Err(missing(header, expected));
+        }
+        turns.push(turn(&key, &body)?);
+    }
+    if turns.len() < header.turns as usize {
+        return Err(missing(header, header.turns));
+    }
+    Ok(turns)
+}
+
+fn missing(header: &Header, turn: u32) -> StoreError {
+    StoreError::corrupt(format!("turn {turn} of instance {} is missing", header.id))
+}
+
+/// The header of an instance that sleeps is exact.
+pub(super) fn check_whole(stored: &Stored) -> Result<(), StoreError> {
+    let Stored { header, turns, .. } = stored;
+    if turns.len() == header.turns as usize {
+        return Ok(());
+    }
+    Err(StoreError::corrupt(format!(
+        "instance {} has {} turns, its header says {}",
+        header.id,
+        turns.len(),
+        header.turns
+    )))
+}
+
+fn header(kv: &impl KeyValue, key: &InstanceKey) -> Result<Option<Header>, StoreError> {
+    let id = match key {
+        InstanceKey::Id(id) => Some(id.clone()),
+        InstanceKey::Number(number) => id_of(kv, *number)?,
+    };
+    let Some(id) = id else { return Ok(None) };
+    let found: Option<Header> = one(kv, keys::header(&id))?;
+    Ok(found.filter(|header| match key {
+        InstanceKey::Id(_) => true,
+        // The id may have been used again since: that is another incarnation.
+        InstanceKey::Number(number) => header.number == *number,
+    }))
+}
+
+/// Whose number it is: the first record of the history, or of what waits, says so.
+fn id_of(kv: &impl KeyValue, number: InstanceNumber) -> Result<Option<InstanceId>, StoreError> {
+    let first_turn = all(kv, &keys::turns_of(number), 1)?.into_iter().next();
+    let event = match first_turn {
+        Some((key, body)) => turn(&key, &body)?
+            .steps
+            .into_iter()
+            .next()
+            .map(|step| step.event),
+        None => first_message(kv, number)?,
+    };
+    match event {
+        Some(Event::Started(started)) => Ok(Some(started.instance)),
+        None => Ok(None),
+        Some(_) => Err(StoreError::corrupt(format!(
+            "the history of instance number {} does not begin with its start",
+            number.0
+        ))),
+    }
+}
+
+fn first_message(kv: &impl KeyValue, number: InstanceNumber) -> Result<Option<Event>, StoreError> {
+    match all(kv, &keys::messages_of(number), 1)?.into_iter().next() {
+        Some((key, body)) => decode(&key, &body).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What is shown of an instance. The header of one that is active may lag behind its history.
+pub(super) fn glimpse(
+    kv: &impl KeyValue,
+    id: &InstanceId,
+    is_active: impl Fn(InstanceNumber) -> bool,
+) -> Result<Option<Glimpse>, StoreError> {
+    let Some(mut header) = one::<Header>(kv, keys::header(id))? else {
+        return Ok(None);
+    };
+    let nth = |n: u32| -> Result<Option<Turn>, StoreError> {
+        let key = keys::turn(header.number, header.execution, n);
+        body(kv, key.clone())?
+            .map(|body| turn(&key, &body))
+            .transpose()
+    };
+    let first_turn = nth(1)?;
+    let mut last_turn = None;
+    if header.status.is_terminal() {
+        last_turn = Some(nth(header.turns)?.ok_or_else(|| missing(&header, header.turns))?);
+    } else if is_active(header.number)
+        && let Some(newest) = newest_turn(kv, &header)?
+        && let Some(turn) = nth(newest)?
+    {
+        header.turns = newest;
+        header.updated = header.updated.max(turn.time);
+    }
+    let first_message = match first_turn {
+        Some(_) => None,
+        None => first_message(kv, header.number)?,
+    };
+    Ok(Some(Glimpse {
+        header,
+        first_turn,
+        last_turn,
+        first_message,
+    }))
+}
+
+/// The number of the last turn of the current execution.
+fn newest_turn(kv: &impl KeyValue, header: &Header) -> Result<Option<u32>, StoreError> {
+    let prefix = keys::turns_of_execution(header.number, header.execution);
+    let mut newest = None;
+    kv.scan_back(&prefix, &keys::end_of(&prefix), &mut |key, _| {
+        newest = key
+            .split_last_chunk::<2>()
+            .and_then(|(key, _)| keys::trailing_u32(key));
+        ControlFlow::Break(())
+    })?;
+    Ok(newest)
+}
+
+/// The next timers.
+pub(super) fn timers(
+    kv: &impl KeyValue,
+    after: Option<TimerKey>,
+    limit: usize,
+) -> Result<Vec<TimerKey>, StoreError> {
+    let from = match &after {
+        // The next key there can be.
+        Some(after) => [keys::timer(after), vec![0]].concat(),
+        None => keys::timers(),
+    };
+    let mut timers = Vec::new();
+    let mut failed = None;
+    kv.scan(&from, &keys::end_of(&keys::timers()), &mut |key, _| {
+        if timers.len() >= limit {
+            return ControlFlow::Break(());
+        }
+        match keys::parse_timer(key) {
+            Some(timer) => {
+                timers.push(timer);
+                ControlFlow::Continue(())
+            }
+            None => {
+                failed = Some(StoreError::corrupt(format!(
+                    "timer {} does not decode",
+                    show(key)
+                )));
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failed.map_or(Ok(timers), Err)
+}
+
+/// The active set: the last snapshot and the journal after it.
+pub(super) fn active_set(kv: &impl KeyValue) -> Result<ActiveSet, StoreError> {
+    let snapshot: Snapshot = one(kv, keys::ACTIVE_SNAPSHOT.to_vec())?.unwrap_or_default();
+    let mut changes: Vec<Change> = Vec::new();
+    let first = snapshot.next;
+    for (key, body) in all(kv, &keys::active_changes(), usize::MAX)? {
+        let expected = first + changes.len() as u64;
+        if keys::trailing_u64(&key) != Some(expected) {
+            return Err(StoreError::corrupt(format!(
+                "record {expected} of the active set is missing"
+            )));
+        }
+        changes.push(decode(&key, &body)?);
+    }
+    Ok(ActiveSet::restore(snapshot, changes))
+}
