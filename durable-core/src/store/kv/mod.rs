@@ -3,3 +3,4 @@
 pub(crate) mod backend;
 #[cfg(test)]
 pub(crate) mod backend_conformance;
+pub(crate) mod sled;
