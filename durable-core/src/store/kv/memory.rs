@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -12,8 +13,33 @@ use crate::store::StoreError;
 type Pairs = BTreeMap<Vec<u8>, Bytes>;
 
 /// Clones share one memory, so a clone that is kept is what a restart opens.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct MemoryKv(Arc<Mutex<Disk>>);
+#[derive(Debug)]
+pub(crate) struct MemoryKv {
+    hub: HubId,
+    disk: Arc<Mutex<Disk>>,
+    closed: AtomicBool,
+}
+
+impl Default for MemoryKv {
+    fn default() -> Self {
+        let hub = uuid::Uuid::now_v7().into_bytes();
+        Self {
+            hub,
+            disk: Arc::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Clone for MemoryKv {
+    fn clone(&self) -> Self {
+        Self {
+            hub: self.hub,
+            disk: Arc::clone(&self.disk),
+            closed: AtomicBool::new(false),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Disk {
@@ -32,7 +58,14 @@ type Batch = Vec<(Vec<u8>, Option<Bytes>)>;
 
 impl MemoryKv {
     fn disk<R>(&self, f: impl FnOnce(&mut Disk) -> R) -> R {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.disk.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        match self.closed.load(Ordering::Relaxed) {
+            true => Err(StoreError::fatal("it is closed")),
+            false => Ok(()),
+        }
     }
 
     /// The power fails: of the batches that were not synced, the first `kept` happen to be there.
@@ -66,7 +99,7 @@ impl KeyValue for MemoryKv {
     type Batch = Batch;
 
     fn identity(&self) -> HubId {
-        *b"a hub in memory\0"
+        self.hub
     }
 
     fn mark(&self) -> Option<Mark> {
@@ -74,10 +107,12 @@ impl KeyValue for MemoryKv {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.check_open()?;
         Ok(self.disk(|disk| disk.applied.get(key).cloned()))
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.check_open()?;
         self.disk(|disk| {
             let range = (Bound::Included(from), Bound::Excluded(to));
             if from < to {
@@ -91,6 +126,7 @@ impl KeyValue for MemoryKv {
     }
 
     fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.check_open()?;
         self.disk(|disk| {
             let range = (Bound::Included(from), Bound::Excluded(to));
             if from < to {
@@ -113,6 +149,7 @@ impl KeyValue for MemoryKv {
     }
 
     fn apply(&self, batch: Self::Batch) -> Result<(), StoreError> {
+        self.check_open()?;
         self.disk(|disk| {
             #[cfg(test)]
             disk.unsynced.push(batch.clone());
@@ -122,6 +159,7 @@ impl KeyValue for MemoryKv {
     }
 
     fn sync(&self, mark: Mark) -> Result<(), StoreError> {
+        self.check_open()?;
         self.disk(|disk| {
             #[cfg(test)]
             for batch in std::mem::take(&mut disk.unsynced) {
@@ -133,6 +171,7 @@ impl KeyValue for MemoryKv {
     }
 
     fn close(&self) -> Result<(), StoreError> {
+        self.closed.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -141,6 +180,20 @@ impl KeyValue for MemoryKv {
     }
 
     fn max_value(&self) -> usize {
-        64 * 1024
+        16 * 1024
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::kv::backend_conformance;
+
+    #[test]
+    fn memory_does_what_every_backend_must() {
+        backend_conformance::check(|| {
+            let memory = MemoryKv::default();
+            move || memory.clone()
+        });
     }
 }

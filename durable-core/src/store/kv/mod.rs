@@ -2,10 +2,13 @@
 
 mod active;
 pub(crate) mod backend;
+#[cfg(test)]
+mod backend_conformance;
 mod keys;
 pub(crate) mod memory;
 mod read;
 mod record;
+pub(crate) mod sled;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,0 +1,285 @@
+//! sled itself, with its panics caught and its errors sorted.
+//!
+//! What is relied on was read in the sources of sled 0.34.7, to which the dependency is pinned;
+//! each place says what it works around.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use ::sled::{Db, IVec, Iter};
+
+/// A key and its value.
+pub(super) type Pair = (IVec, IVec);
+
+/// sled's unit of writing, recycling and recovering, fixed in its `conf` for the life of the files.
+///
+/// A damaged record makes sled skip the rest of its segment, an unclean open rewrites one segment,
+/// and a page longer than a quarter of a segment goes to a file that sled never syncs.
+pub(super) const SEGMENT: usize = 2 << 20;
+
+/// A leaf has up to 17 pairs and up to 10 changes not merged into it yet before it is split, and
+/// that must stay below a quarter of a segment.
+pub(super) const MAX_VALUE: usize = 16 << 10;
+
+/// An inner page has up to 257 keys and up to 10 changes, and has the same limit.
+pub(super) const MAX_KEY: usize = 1536;
+
+/// sled's background thread writes, syncs and, only there, recycles segments this often.
+const FLUSH_EVERY_MS: u64 = 500;
+
+/// How long to wait for sled's threads; they need milliseconds unless one of them is dead.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Changes to apply at once.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    changes: ::sled::Batch,
+    /// The key length and value length of a pair that would end up in a file that is never synced.
+    too_long: Option<(usize, usize)>,
+}
+
+impl Batch {
+    pub(super) fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        if key.len() > MAX_KEY || value.len() > MAX_VALUE {
+            self.too_long = Some((key.len(), value.len()));
+        }
+        self.changes.insert(key, value);
+    }
+
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.changes.remove(key);
+    }
+}
+
+/// What went wrong in sled.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The operating system refused.
+    Io(io::Error),
+    /// The files do not hold what they must.
+    Damaged(String),
+}
+
+/// An open sled database.
+#[derive(Debug)]
+pub(super) struct Engine {
+    /// Gone only while it is being stopped.
+    db: Option<Db>,
+}
+
+impl Engine {
+    /// Opens sled's directory, or creates it.
+    pub(super) fn open(directory: &Path, cache_capacity: u64) -> Result<Self, Failure> {
+        wait_for_earlier_threads(&directory.join("db"))?;
+        remove_unfinished_snapshots(directory)?;
+        match start(directory, cache_capacity) {
+            // A snapshot only caches what the log says; without it sled reads the log from the start.
+            Err(Failure::Damaged(_)) if set_snapshots_aside(directory)? => {
+                start(directory, cache_capacity)
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> Result<bool, Failure> {
+        caught(|| Ok(self.db().iter().next().transpose()?.is_none()))
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, Failure> {
+        caught(|| self.db().get(key))
+    }
+
+    /// The pairs with `from <= key < to`, from both ends.
+    pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Result<Range, Failure> {
+        caught(|| Ok(Range(self.db().range(from..to))))
+    }
+
+    /// Applies the batch; if it fails, says whether it may have been kept in part.
+    pub(super) fn apply(&self, batch: Batch) -> Result<(), (Failure, Torn)> {
+        if let Some((key, value)) = batch.too_long {
+            let what = format!("a key of {key} with a value of {value} bytes is too long");
+            return Err((Failure::Io(io::Error::other(what)), Torn::No));
+        }
+        caught(|| self.db().apply_batch(batch.changes)).map_err(|failure| {
+            // Once sled has met an error while writing it writes nothing more. But if it only could
+            // not read a page that the batch changes, it goes on and writes the first half of the
+            // batch, without the frame that would make recovery drop it.
+            let stopped = self.db().context.global_error().is_err();
+            (failure, if stopped { Torn::No } else { Torn::Maybe })
+        })
+    }
+
+    /// Hands everything applied to the operating system. Not durable yet: this is not an fsync.
+    pub(super) fn flush(&self) -> Result<(), Failure> {
+        caught(|| self.db().flush()).map(drop)
+    }
+
+    /// Writes what is left, stops sled's threads and unlocks its files.
+    pub(super) fn stop(mut self) -> Result<(), Failure> {
+        self.stop_in_time()
+    }
+
+    fn db(&self) -> &Db {
+        self.db
+            .as_ref()
+            .expect("sled is taken out only when its last owner stops it")
+    }
+
+    /// Dropping sled waits, without end, for a background thread that may have died of damaged
+    /// pages, and panics if the last sync fails; so it is done aside and given up in the end.
+    fn stop_in_time(&mut self) -> Result<(), Failure> {
+        let Some(db) = self.db.take() else {
+            return Ok(());
+        };
+        let (stopped, wait) = mpsc::channel();
+        let stop = move || {
+            let result = caught(|| {
+                drop(db);
+                Ok(())
+            });
+            // Nobody listens any more if it took too long.
+            let _ = stopped.send(result);
+        };
+        thread::Builder::new()
+            .name("durable-sled-stop".to_owned())
+            .spawn(stop)
+            .map_err(Failure::Io)?;
+        wait.recv_timeout(STOP_TIMEOUT)
+            .unwrap_or_else(|_| Err(Failure::Damaged("sled did not stop".to_owned())))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `stop`.
+        let _ = self.stop_in_time();
+    }
+}
+
+/// Whether a failed batch may have been kept in part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Torn {
+    No,
+    Maybe,
+}
+
+/// A range of pairs, consumed from either end.
+pub(super) struct Range(Iter);
+
+impl Range {
+    pub(super) fn next(&mut self) -> Result<Option<Pair>, Failure> {
+        caught(|| self.0.next().transpose())
+    }
+
+    pub(super) fn next_back(&mut self) -> Result<Option<Pair>, Failure> {
+        caught(|| self.0.next_back().transpose())
+    }
+}
+
+fn start(directory: &Path, cache_capacity: u64) -> Result<Engine, Failure> {
+    let config = ::sled::Config::new()
+        .path(directory)
+        .cache_capacity(cache_capacity)
+        .segment_size(SEGMENT)
+        .flush_every_ms(Some(FLUSH_EVERY_MS))
+        .use_compression(false);
+    caught(|| config.open()).map(|db| Engine { db: Some(db) })
+}
+
+/// Runs a call into sled. Damaged pages make it panic in many places.
+fn caught<T>(call: impl FnOnce() -> ::sled::Result<T>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(Failure::from),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            // Some messages go on with whole pages, and so with the user's data.
+            let start: String = text.chars().take(100).collect();
+            Err(Failure::Damaged(format!("sled panicked: {start}")))
+        }
+    }
+}
+
+impl From<::sled::Error> for Failure {
+    fn from(error: ::sled::Error) -> Self {
+        match error {
+            // A page that the log promises lies behind the end of the file.
+            ::sled::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Damaged("sled's file is shorter than it was".to_owned())
+            }
+            ::sled::Error::Io(error) => Self::Io(error),
+            ::sled::Error::Unsupported(what) => {
+                Self::Damaged(format!("sled's conf was changed: {what}"))
+            }
+            ::sled::Error::ReportableBug(_)
+            | ::sled::Error::CollectionNotFound(_)
+            | ::sled::Error::Corruption { .. } => Self::Damaged(format!("sled: {error}")),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// A database closed by this process a moment ago may still be held by sled's thread pool, and sled
+/// does not wait for its lock. Other processes are kept out by the hub's own lock.
+fn wait_for_earlier_threads(db: &Path) -> io::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    const ATTEMPTS: usize = 500;
+    let Ok(file) = File::open(db) else {
+        return Ok(());
+    };
+    for _ in 0..ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A crash while sled wrote a snapshot leaves `snap.*.generating`, which sled takes for the newest
+/// snapshot and then never opens again.
+fn remove_unfinished_snapshots(directory: &Path) -> io::Result<()> {
+    for (path, name) in snapshots(directory)? {
+        if name.ends_with(".generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Renames the snapshots so that sled does not find them. Returns whether there were any.
+fn set_snapshots_aside(directory: &Path) -> io::Result<bool> {
+    let snapshots = snapshots(directory)?;
+    for (path, name) in &snapshots {
+        fs::rename(path, directory.join(format!("aside.{name}")))?;
+    }
+    Ok(!snapshots.is_empty())
+}
+
+fn snapshots(directory: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    if !directory.exists() {
+        return Ok(found);
+    }
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("snap.") {
+            found.push((entry.path(), name));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,99 @@
+//! sled's files of one generation: made whole, opened whole, or refused.
+
+use std::fs;
+use std::path::Path;
+
+use super::anchor::{Anchor, State};
+use super::directory::{Directory, io_error, sync_directory, sync_file};
+use super::engine::{Engine, Failure, SEGMENT};
+use crate::store::OpenError;
+
+/// Makes sled's files for a new hub, and then says so in the anchor.
+pub(super) fn create(
+    directory: &Directory,
+    anchor: &mut Anchor,
+    cache_capacity: u64,
+) -> Result<Engine, OpenError> {
+    let data = directory.data(anchor.generation());
+    remove_unfinished(directory, &data)?;
+    let engine = Engine::open(&data, cache_capacity)
+        .map_err(|failure| open_error(directory, &data, failure))?;
+    engine
+        .flush()
+        .map_err(|failure| open_error(directory, &data, failure))?;
+    // sled syncs none of these.
+    sync_file(&data.join("conf"))?;
+    sync_file(&data.join("db"))?;
+    sync_directory(&data.join("blobs"))?;
+    sync_directory(&data)?;
+    directory.sync()?;
+    anchor
+        .set_state(State::Ready)
+        .map_err(io_error(directory.path()))?;
+    Ok(engine)
+}
+
+/// Removes what a crash left of a creation: files without a commit, torn in any way.
+fn remove_unfinished(directory: &Directory, data: &Path) -> Result<(), OpenError> {
+    if !data.exists() {
+        return Ok(());
+    }
+    let db = fs::metadata(data.join("db")).map_or(0, |metadata| metadata.len());
+    if db > SEGMENT as u64 {
+        return Err(directory.corrupt("its anchor says that it was never used, but it holds data"));
+    }
+    fs::remove_dir_all(data).map_err(io_error(data))
+}
+
+/// Opens sled's files, if they are as complete as they were left.
+pub(super) fn reopen(
+    directory: &Directory,
+    anchor: &Anchor,
+    cache_capacity: u64,
+) -> Result<Engine, OpenError> {
+    let data = directory.data(anchor.generation());
+    // sled would make anew whatever is missing, and go on with an empty store.
+    for file in [data.join("conf"), data.join("db")] {
+        if !file.is_file() {
+            return Err(directory.corrupt(format!("{} is missing", file.display())));
+        }
+    }
+    refuse_blobs(directory, &data)?;
+    let engine = Engine::open(&data, cache_capacity)
+        .map_err(|failure| open_error(directory, &data, failure))?;
+    refuse_blobs(directory, &data)?;
+
+    let mark = anchor.mark();
+    if mark.commit > 0
+        && engine
+            .is_empty()
+            .map_err(|failure| open_error(directory, &data, failure))?
+    {
+        let path = directory.path().to_owned();
+        return Err(OpenError::RolledBack {
+            path,
+            have: 0,
+            had: mark.commit,
+        });
+    }
+    Ok(engine)
+}
+
+/// Pages in files of their own are never synced by sled, so there must be none.
+fn refuse_blobs(directory: &Directory, data: &Path) -> Result<(), OpenError> {
+    let blobs = data.join("blobs");
+    if !blobs.is_dir() {
+        return Err(directory.corrupt(format!("{} is missing", blobs.display())));
+    }
+    match fs::read_dir(&blobs).map_err(io_error(&blobs))?.next() {
+        None => Ok(()),
+        Some(_) => Err(directory.corrupt(format!("{} is not empty", blobs.display()))),
+    }
+}
+
+fn open_error(directory: &Directory, data: &Path, failure: Failure) -> OpenError {
+    match failure {
+        Failure::Io(error) => io_error(data)(error),
+        Failure::Damaged(detail) => directory.corrupt(detail),
+    }
+}
