@@ -13,6 +13,7 @@ mod payload;
 mod registry;
 mod replay;
 mod retry;
+mod runtime;
 mod store;
 mod time;
 
@@ -27,7 +28,11 @@ pub use replay::{
     TimerCall,
 };
 pub use retry::RetryPolicy;
-pub use store::{OpenError, StoreError};
+pub use runtime::{
+    Client, HubError, Instance, InstanceError, OrchestrationError, OrchestrationStatus, StartError,
+    StartOrchestration, TaskHub, TaskHubOptions, Worker, WorkerBuilder, WorkerError,
+};
+pub use store::{OpenError, RuntimeStatus, StoreError};
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;
 

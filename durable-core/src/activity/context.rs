@@ -1,5 +1,6 @@
 //! What an activity can ask about the attempt it is running.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ pub(crate) struct Attempt {
     pub(crate) number: InstanceNumber,
     pub(crate) execution: ExecutionId,
     pub(crate) call: CallId,
-    pub(crate) activity: Arc<str>,
+    pub(crate) activity: Cow<'static, str>,
     /// Counted from 1.
     pub(crate) attempt: u32,
 }

@@ -226,6 +226,11 @@ impl<R: Answer> Engine<R> {
         }
     }
 
+    /// Answers once everything before is durable.
+    pub(crate) fn flush(&mut self, reply: R) {
+        self.work.reply(reply, Response::Done);
+    }
+
     fn command(&mut self, command: Command, reply: R) {
         match command {
             Command::Start(request) => {

@@ -59,7 +59,9 @@ impl Problem {
     /// This problem with texts of bounded length, as it is kept.
     pub(crate) fn shortened(mut self) -> Self {
         for (text, limit) in [(&mut self.message, 1024), (&mut self.report, 2048)] {
-            text.truncate(text.floor_char_boundary(limit));
+            let fits = |at: &usize| text.is_char_boundary(*at);
+            let end = (0..=limit.min(text.len())).rev().find(fits).unwrap_or(0);
+            text.truncate(end);
         }
         self
     }

@@ -1,0 +1,220 @@
+//! Runs activities on the user's tokio runtime.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::shell::{Inbox, ToEngine};
+use crate::activity::{ActivityContext, Attempt, States};
+use crate::engine::{ActivityKey, Dispatch, Input};
+use crate::failure::{FailureDetails, FailureKind};
+use crate::payload::Payload;
+use crate::registry::Registry;
+use crate::replay::catch;
+
+/// What a commit sends to the worker.
+#[derive(Debug)]
+pub(super) enum ToWorker {
+    Run(Dispatch),
+    Cancel(ActivityKey),
+}
+
+/// Where jobs go: to the worker that runs, if one does.
+///
+/// The channel has no bound of its own: what is in it was scheduled durably, and is in the engine's
+/// memory anyway.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Jobs(Arc<Mutex<Option<UnboundedSender<Vec<ToWorker>>>>>);
+
+impl Jobs {
+    fn slot<R>(&self, f: impl FnOnce(&mut Option<UnboundedSender<Vec<ToWorker>>>) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Without a worker the jobs are dropped: the engine knows of its stop and dispatches again.
+    pub(super) fn send(&self, jobs: Vec<ToWorker>) {
+        self.slot(|slot| slot.as_ref().map(|sender| sender.send(jobs)));
+    }
+
+    /// Takes jobs from now on; `None` if another worker does.
+    pub(super) fn take(&self) -> Option<UnboundedReceiver<Vec<ToWorker>>> {
+        self.slot(|slot| {
+            if slot.is_some() {
+                return None;
+            }
+            let (sender, receiver) = mpsc::unbounded_channel();
+            *slot = Some(sender);
+            Some(receiver)
+        })
+    }
+
+    pub(super) fn release(&self) {
+        self.slot(Option::take);
+    }
+}
+
+/// What runs activities.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) registry: Arc<Registry>,
+    pub(super) states: States,
+    pub(super) inbox: Inbox,
+    /// At most so many attempts run at once; closed when the worker drains.
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) max_payload: usize,
+    /// The attempts that run or wait for a slot.
+    pub(super) tokens: Mutex<BTreeMap<ActivityKey, CancellationToken>>,
+    pub(super) tracker: TaskTracker,
+    /// Fires when nothing may run any more.
+    pub(super) stop: CancellationToken,
+}
+
+impl Runner {
+    /// Takes jobs until the worker stops.
+    pub(super) async fn run(self: Arc<Self>, mut jobs: UnboundedReceiver<Vec<ToWorker>>) {
+        while let Some(jobs) = jobs.recv().await {
+            for job in jobs {
+                match job {
+                    ToWorker::Run(dispatch) => self.spawn(dispatch),
+                    ToWorker::Cancel(key) => self.cancel(&key),
+                }
+            }
+        }
+    }
+
+    fn tokens<R>(&self, f: impl FnOnce(&mut BTreeMap<ActivityKey, CancellationToken>) -> R) -> R {
+        f(&mut self.tokens.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn cancel(&self, key: &ActivityKey) {
+        if let Some(token) = self.tokens(|tokens| tokens.remove(key)) {
+            token.cancel();
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, dispatch: Dispatch) {
+        let token = self.stop.child_token();
+        self.tokens(|tokens| tokens.insert(dispatch.key, token.clone()));
+        let runner = Arc::clone(self);
+        self.tracker.spawn(async move {
+            let (key, attempt) = (dispatch.key, dispatch.attempt);
+            if let Some(result) = runner.attempt(dispatch, token).await {
+                runner.tokens(|tokens| tokens.remove(&key));
+                let ended = Input::AttemptEnded {
+                    key,
+                    attempt,
+                    result,
+                };
+                // The engine may be gone: then the attempt is lost, and made again.
+                drop(runner.inbox.send(ToEngine::Input(ended)));
+            }
+        });
+    }
+
+    /// One attempt. `None` if it was not made or not finished, because nobody wants it any more.
+    async fn attempt(
+        &self,
+        dispatch: Dispatch,
+        token: CancellationToken,
+    ) -> Option<Result<Payload, FailureDetails>> {
+        let slot = tokio::select! {
+            biased;
+            () = token.cancelled() => return None,
+            slot = self.slots.acquire() => slot.ok()?,
+        };
+        let timeout = dispatch.timeout;
+        let body = Caught(Box::pin(self.body(dispatch, token.clone())));
+        let limited = async {
+            match timeout {
+                None => Ok(body.await),
+                Some(limit) => tokio::time::timeout(limit, body).await.map_err(|_| limit),
+            }
+        };
+        let result = tokio::select! {
+            biased;
+            result = limited => result,
+            () = self.stop.cancelled() => return None,
+        };
+        drop(slot);
+        Some(match result {
+            Ok(result) => result.and_then(|output| self.within_limit(output)),
+            Err(limit) => {
+                token.cancel();
+                let text = format!("it took longer than {limit:?}");
+                Err(FailureDetails::new(FailureKind::Timeout, "timeout", text))
+            }
+        })
+    }
+
+    async fn body(
+        &self,
+        dispatch: Dispatch,
+        token: CancellationToken,
+    ) -> Result<Payload, FailureDetails> {
+        let Dispatch {
+            key,
+            instance,
+            name,
+            input,
+            attempt,
+            timeout: _,
+        } = dispatch;
+        let Some(activity) = self.registry.find_activity(&name) else {
+            let text = format!("`{name}` is not registered");
+            return Err(FailureDetails::new(
+                FailureKind::NotRegistered,
+                "durable_core",
+                text,
+            ));
+        };
+        let attempt = Attempt {
+            instance,
+            number: key.number,
+            execution: key.execution,
+            call: key.call,
+            activity: name,
+            attempt,
+        };
+        (activity.run)(
+            ActivityContext::new(attempt, self.states.clone(), token),
+            input,
+        )
+        .await
+    }
+
+    fn within_limit(&self, output: Payload) -> Result<Payload, FailureDetails> {
+        if output.len() <= self.max_payload {
+            return Ok(output);
+        }
+        let text = format!(
+            "an output of {} bytes is over the limit of {}",
+            output.len(),
+            self.max_payload
+        );
+        Err(FailureDetails::new(FailureKind::PayloadTooLarge, "durable_core", text).not_retryable())
+    }
+}
+
+/// A future whose panic is a failed attempt.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<F: Future<Output = Result<Payload, FailureDetails>>> Future for Caught<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        catch(|| self.0.as_mut().poll(cx)).unwrap_or_else(|panicked| {
+            Poll::Ready(Err(FailureDetails::new(
+                FailureKind::Panic,
+                "panic",
+                panicked.text(),
+            )))
+        })
+    }
+}

@@ -1,0 +1,315 @@
+//! The client: starts, queries and steers instances.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::{HubError, InstanceError, OrchestrationError, StartError};
+use super::hub::Shared;
+use super::status::OrchestrationStatus;
+use crate::engine::{Command, Response, StartRequest};
+use crate::failure::FailureDetails;
+use crate::id::{EventName, InstanceId, InvalidInstanceId};
+use crate::orchestrator::Orchestrator;
+use crate::payload::Payload;
+use crate::store::StoreError;
+
+/// A handle to start, query and steer instances. Cheap to clone.
+///
+/// What a method returned `Ok` for has happened for good: it survives a kill and a power cut.
+/// Dropping a method's future before it is done is safe: it has happened, or it has not.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Client {
+    /// Starts an orchestration. The returned builder is awaited; give it an id with
+    /// [`id`](StartOrchestration::id) first if there is a natural one, so that starting twice is
+    /// refused.
+    pub fn start_orchestration<O: Orchestrator>(&self, input: O::Input) -> StartOrchestration<O> {
+        StartOrchestration {
+            client: self.clone(),
+            input: Payload::encode(&input).map_err(|error| error.to_string()),
+            id: None,
+            orchestrator: PhantomData,
+        }
+    }
+
+    /// A handle on an instance of a known orchestrator, whether it exists or not.
+    ///
+    /// # Errors
+    ///
+    /// If the id breaks a rule.
+    pub fn instance<O: Orchestrator>(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> Result<Instance<O>, InvalidInstanceId> {
+        let id = id.try_into().map_err(Into::into)?;
+        Ok(Instance {
+            client: self.clone(),
+            id,
+            orchestrator: PhantomData,
+        })
+    }
+
+    /// What is known of an instance; `None` if there is none of that id.
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed.
+    pub async fn status(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> Result<Option<OrchestrationStatus>, HubError> {
+        // No instance can have an id that breaks a rule.
+        let Ok(id) = id.try_into() else {
+            return Ok(None);
+        };
+        self.read(Command::Status { id }).await
+    }
+
+    /// Waits until an instance has ended and returns its last status; `None` if there is none of
+    /// that id. There is no limit on the wait: use `tokio::time::timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed.
+    pub async fn wait_for_completion(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> Result<Option<OrchestrationStatus>, HubError> {
+        let Ok(id) = id.try_into() else {
+            return Ok(None);
+        };
+        self.read(Command::Wait { id }).await
+    }
+
+    async fn read(&self, command: Command) -> Result<Option<OrchestrationStatus>, HubError> {
+        match self.shared.ask(command).await? {
+            Response::Status(snapshot) => Ok(Some(OrchestrationStatus::new(*snapshot))),
+            Response::NotFound => Ok(None),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Raises an external event: hands `data` to an instance under a name, which is compared
+    /// without case. It is kept until the orchestrator waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`InstanceError`] if there is no such instance, if it has ended, or if the data cannot be
+    /// sent.
+    pub async fn raise_event<T: Serialize + ?Sized>(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+        name: &str,
+        data: &T,
+    ) -> Result<(), InstanceError> {
+        let id: InstanceId = id
+            .try_into()
+            .map_err(|error| InstanceError::InvalidId(error.into()))?;
+        let data = Payload::encode(data).map_err(|error| InstanceError::Data {
+            message: error.to_string(),
+        })?;
+        let (len, limit) = (data.len(), self.shared.config.max_payload);
+        if len > limit {
+            return Err(InstanceError::TooLarge { len, limit });
+        }
+        let name = EventName::new(name);
+        self.tell(id.clone(), Command::Raise { id, name, data })
+            .await
+    }
+
+    /// Ends an instance from outside, whatever it is doing. Activities that run are told to stop,
+    /// and what they still return is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`InstanceError`] if there is no such instance, or if it has ended.
+    pub async fn terminate(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+        reason: impl Into<String>,
+    ) -> Result<(), InstanceError> {
+        let id: InstanceId = id
+            .try_into()
+            .map_err(|error| InstanceError::InvalidId(error.into()))?;
+        let reason = Some(reason.into());
+        self.tell(id.clone(), Command::Terminate { id, reason })
+            .await
+    }
+
+    async fn tell(&self, id: InstanceId, command: Command) -> Result<(), InstanceError> {
+        match self.shared.ask(command).await? {
+            Response::Done => Ok(()),
+            Response::NotFound => Err(InstanceError::NotFound { id }),
+            Response::Ended(status) => Err(InstanceError::Ended { id, status }),
+            other => Err(unexpected(&other).into()),
+        }
+    }
+}
+
+/// The engine answers each command with one of a few responses; another one is a bug of ours, and
+/// is reported rather than hidden in a panic.
+fn unexpected(response: &Response) -> HubError {
+    HubError::Store(StoreError::fatal(format!("unexpected answer {response:?}")))
+}
+
+/// An orchestration about to be started: await it.
+#[must_use = "nothing is started until this is awaited"]
+pub struct StartOrchestration<O> {
+    client: Client,
+    input: Result<Payload, String>,
+    id: Option<Result<InstanceId, InvalidInstanceId>>,
+    orchestrator: PhantomData<fn() -> O>,
+}
+
+impl<O: Orchestrator> StartOrchestration<O> {
+    /// The instance's id. Default: a new one, made of a UUID.
+    pub fn id(mut self, id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>) -> Self {
+        self.id = Some(id.try_into().map_err(Into::into));
+        self
+    }
+
+    async fn start(self) -> Result<Instance<O>, StartError> {
+        let fresh = self.id.is_none();
+        let id = self.id.unwrap_or_else(|| Ok(InstanceId::generate()))?;
+        let input = self
+            .input
+            .map_err(|message| StartError::Input { message })?;
+        let (len, limit) = (input.len(), self.client.shared.config.max_payload);
+        if len > limit {
+            return Err(StartError::TooLarge { len, limit });
+        }
+        let request = StartRequest {
+            id: id.clone(),
+            name: O::NAME.to_owned(),
+            version: O::VERSION.to_owned(),
+            input,
+            fresh,
+        };
+        match self.client.shared.ask(Command::Start(request)).await? {
+            Response::Done => Ok(Instance {
+                client: self.client,
+                id,
+                orchestrator: PhantomData,
+            }),
+            Response::AlreadyExists(status) => Err(StartError::AlreadyExists { id, status }),
+            Response::NotRegistered { known } => Err(StartError::NotRegistered {
+                name: O::NAME.to_owned(),
+                known,
+            }),
+            // It was terminated before its first turn was taken.
+            Response::Ended(_) => Ok(Instance {
+                client: self.client,
+                id,
+                orchestrator: PhantomData,
+            }),
+            other => Err(unexpected(&other).into()),
+        }
+    }
+}
+
+impl<O: Orchestrator> IntoFuture for StartOrchestration<O> {
+    type Output = Result<Instance<O>, StartError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.start())
+    }
+}
+
+impl<O> std::fmt::Debug for StartOrchestration<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StartOrchestration")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle on one instance of a known orchestrator.
+pub struct Instance<O> {
+    client: Client,
+    id: InstanceId,
+    orchestrator: PhantomData<fn() -> O>,
+}
+
+impl<O: Orchestrator> Instance<O> {
+    /// The instance's id.
+    pub fn id(&self) -> &InstanceId {
+        &self.id
+    }
+
+    /// Waits until the instance has ended and returns its output. There is no limit on the wait:
+    /// use `tokio::time::timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`OrchestrationError`]: the orchestrator's own error, or why it has no output.
+    pub async fn wait_for_completion(&self) -> Result<O::Output, OrchestrationError<O::Error>> {
+        let status = self.client.wait_for_completion(&self.id).await?;
+        let Some(status) = status else {
+            return Err(OrchestrationError::NotFound {
+                id: self.id.clone(),
+            });
+        };
+        match status.result() {
+            Some(Ok(output)) => output.decode().map_err(|error| {
+                OrchestrationError::Data(FailureDetails::serialization("output", &error))
+            }),
+            Some(Err(failure)) => Err(OrchestrationError::from_details(failure.clone())),
+            None => Err(OrchestrationError::Hub(unexpected(&Response::NotFound))),
+        }
+    }
+
+    /// See [`Client::status`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn status(&self) -> Result<Option<OrchestrationStatus>, HubError> {
+        self.client.status(&self.id).await
+    }
+
+    /// See [`Client::raise_event`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn raise_event<T: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        data: &T,
+    ) -> Result<(), InstanceError> {
+        self.client.raise_event(&self.id, name, data).await
+    }
+
+    /// See [`Client::terminate`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn terminate(&self, reason: impl Into<String>) -> Result<(), InstanceError> {
+        self.client.terminate(&self.id, reason).await
+    }
+}
+
+impl<O> Clone for Instance<O> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            id: self.id.clone(),
+            orchestrator: PhantomData,
+        }
+    }
+}
+
+impl<O> std::fmt::Debug for Instance<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Instance").field(&self.id).finish()
+    }
+}

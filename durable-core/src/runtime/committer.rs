@@ -1,0 +1,83 @@
+//! The commit thread: takes what was sealed, applies it, syncs once for all of it, and releases
+//! the effects itself.
+//!
+//! Nothing waits for a window: whatever has gathered while the last sync was under way is the next
+//! group. Sending effects back through the engine would cost a quarter of a commit at one step at
+//! a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+
+use super::activities::{Jobs, ToWorker};
+use super::shell::{Failure, Inbox, Reply, ToEngine};
+use crate::engine::{Effect, Input};
+use crate::store::{Store, StoreError};
+
+/// A sealed commit, encoded. Without operations it only has effects, which wait their turn.
+pub(super) struct ToCommit<P> {
+    pub(super) commit: u64,
+    pub(super) prepared: Option<P>,
+    pub(super) effects: Vec<Effect<Reply>>,
+}
+
+pub(super) struct Committer<S: Store> {
+    pub(super) store: Arc<S>,
+    pub(super) queue: Receiver<ToCommit<S::Prepared>>,
+    /// Everything up to this commit is durable.
+    pub(super) durable: Arc<AtomicU64>,
+    pub(super) jobs: Jobs,
+    pub(super) inbox: Inbox,
+    pub(super) failure: Failure,
+}
+
+impl<S: Store> Committer<S> {
+    /// Runs until the engine is gone, then closes the store; or until the store fails.
+    pub(super) fn run(self) {
+        let result = self.commit_all().and_then(|()| self.store.close());
+        if let Err(error) = result {
+            tracing::error!(%error, "the store failed; the hub is closed");
+            self.failure.set(error);
+            // What was committed stays; what waited for this commit is never told otherwise.
+            drop(self.store.close());
+        }
+    }
+
+    fn commit_all(&self) -> Result<(), StoreError> {
+        while let Ok(first) = self.queue.recv() {
+            let mut commits = vec![first];
+            commits.extend(self.queue.try_iter());
+            let (mut effects, mut newest, mut applied) = (Vec::new(), 0, false);
+            for commit in commits {
+                if let Some(prepared) = commit.prepared {
+                    self.store.apply(prepared)?;
+                    applied = true;
+                }
+                newest = commit.commit;
+                effects.push(commit.effects);
+            }
+            if applied {
+                self.store.sync()?;
+            }
+            self.durable.store(newest, Ordering::Release);
+            self.release(effects);
+        }
+        Ok(())
+    }
+
+    fn release(&self, effects: Vec<Vec<Effect<Reply>>>) {
+        let mut jobs = Vec::new();
+        for effect in effects.into_iter().flatten() {
+            match effect {
+                Effect::Reply(reply, response) => reply.send(response),
+                Effect::Dispatch(dispatch) => jobs.push(ToWorker::Run(dispatch)),
+                Effect::CancelActivity(key) => jobs.push(ToWorker::Cancel(key)),
+                // The engine may be gone already; then there is nothing to go on with.
+                Effect::Nudge => drop(self.inbox.send(ToEngine::Input(Input::Nudge))),
+            }
+        }
+        if !jobs.is_empty() {
+            self.jobs.send(jobs);
+        }
+    }
+}

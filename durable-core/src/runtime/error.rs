@@ -1,0 +1,183 @@
+//! What clients and workers are told when something cannot be done.
+
+use crate::failure::{FailureDetails, FailureKind, revive};
+use crate::id::{InstanceId, InvalidInstanceId};
+use crate::payload::Wire;
+use crate::store::{RuntimeStatus, StoreError};
+
+/// The hub cannot do anything any more, or could not read what was asked for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// The hub was closed. Open it again.
+    #[error("the hub is closed")]
+    Closed,
+    /// The store failed or is damaged. Whether what was asked for has happened is not known; ask
+    /// again after the hub was opened again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why an orchestration was not started.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The id breaks a rule.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidInstanceId),
+    /// There is an instance of this id. Nothing was changed.
+    #[error("instance {id} exists and is {status}")]
+    AlreadyExists {
+        /// The id.
+        id: InstanceId,
+        /// What that instance is doing.
+        status: RuntimeStatus,
+    },
+    /// The running worker has no such orchestrator: register it there.
+    #[error(
+        "the running worker has no orchestrator `{name}`; it has {known}; register it with `.register::<{name}>()`"
+    )]
+    NotRegistered {
+        /// The orchestrator's name.
+        name: String,
+        /// The names that are registered.
+        known: String,
+    },
+    /// The input cannot be written as JSON.
+    #[error("the input cannot be written as JSON: {message}")]
+    Input {
+        /// What serde says.
+        message: String,
+    },
+    /// The input is too large: pass a reference to where the data lies.
+    #[error("the input has {len} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Its size as JSON.
+        len: usize,
+        /// The hub's limit.
+        limit: usize,
+    },
+    /// The hub failed.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
+/// Why an instance could not be told something.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstanceError {
+    /// The id breaks a rule, so there is no such instance.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidInstanceId),
+    /// There is no such instance.
+    #[error("there is no instance {id}")]
+    NotFound {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The instance has ended and takes nothing any more.
+    #[error("instance {id} has ended: it is {status}")]
+    Ended {
+        /// The id.
+        id: InstanceId,
+        /// How it has ended.
+        status: RuntimeStatus,
+    },
+    /// The data cannot be written as JSON.
+    #[error("the data cannot be written as JSON: {message}")]
+    Data {
+        /// What serde says.
+        message: String,
+    },
+    /// The data is too large: pass a reference to where it lies.
+    #[error("the data has {len} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Its size as JSON.
+        len: usize,
+        /// The hub's limit.
+        limit: usize,
+    },
+    /// The hub failed.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
+/// How an orchestration ended, if not with its output, as whoever waits for it sees it.
+///
+/// `E` is the orchestrator's own error type where serde can write and read it, else
+/// [`FailureDetails`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrchestrationError<E> {
+    /// The orchestrator returned this error.
+    #[error("the orchestration failed: {0}")]
+    Application(E),
+    /// The orchestrator panicked.
+    #[error("the orchestrator panicked: {0}")]
+    Panicked(FailureDetails),
+    /// It was terminated; the message is the reason that was given.
+    #[error("the orchestration was terminated: {0}")]
+    Terminated(FailureDetails),
+    /// Its output or error could not be written or read as JSON, or is too large.
+    #[error("the orchestration's data could not be used: {0}")]
+    Data(FailureDetails),
+    /// There is no such instance.
+    #[error("there is no instance {id}")]
+    NotFound {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The hub failed.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
+impl<E: Wire> OrchestrationError<E> {
+    pub(super) fn from_details(details: FailureDetails) -> Self {
+        match details.kind() {
+            FailureKind::Application => match revive(&details) {
+                Ok(error) => Self::Application(error),
+                Err(undecodable) => Self::Data(undecodable),
+            },
+            FailureKind::Panic => Self::Panicked(details),
+            FailureKind::Terminated | FailureKind::Cancelled => Self::Terminated(details),
+            FailureKind::Timeout
+            | FailureKind::NotRegistered
+            | FailureKind::Input
+            | FailureKind::Serialization
+            | FailureKind::PayloadTooLarge => Self::Data(details),
+        }
+    }
+}
+
+/// Why a worker did not start.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// A worker runs on this hub already: shut it down first, or register everything on one.
+    #[error("a worker runs on this hub already")]
+    AlreadyRunning,
+    /// Two definitions have one name: rename one with `#[activity(name = \"..\")]` or give it
+    /// another version.
+    #[error("registered twice with different code: {names}", names = names.join(", "))]
+    Duplicate {
+        /// What was registered twice.
+        names: Vec<String>,
+    },
+    /// An activity needs state that was not given: add `.state(..)`.
+    #[error(
+        "activity `{activity}` needs a state of type `{state}`: give it to the worker with `.state(..)`"
+    )]
+    MissingState {
+        /// The activity's name.
+        activity: String,
+        /// The type of the state.
+        state: &'static str,
+    },
+    /// Activities run on tokio, and this is not inside a tokio runtime.
+    #[error("a worker must be started inside a tokio runtime")]
+    NoRuntime,
+    /// The hub failed.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}

@@ -1,0 +1,271 @@
+//! The task hub: a directory, opened.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::Semaphore;
+
+use super::activities::Jobs;
+use super::client::Client;
+use super::error::HubError;
+use super::shell::{Failure, Inbox, Launched, Reply, ToEngine, launch};
+use super::worker::WorkerBuilder;
+use crate::engine::{Command, Config, Input, Response};
+use crate::store::OpenError;
+use crate::store::kv::KvStore;
+use crate::store::kv::memory::MemoryKv;
+use crate::store::kv::sled::{SledKv, SledOptions};
+
+/// A task hub: orchestrations and all that is known of them, in one directory.
+///
+/// Open it once per process, take [clients](Self::client) and a [worker](Self::worker) from it,
+/// and [close](Self::close) it before the process ends (or do not: nothing that was acknowledged is
+/// lost by a kill).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("orders.db");
+/// use durable_core::TaskHub;
+///
+/// let hub = TaskHub::open(&path).await?;
+/// assert!(hub.client().status("order-42").await?.is_none());
+/// hub.close().await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TaskHub {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the hub's handles share. When the last of them goes, the hub closes.
+pub(super) struct Shared {
+    pub(super) inbox: Inbox,
+    permits: Arc<Semaphore>,
+    pub(super) jobs: Jobs,
+    failure: Failure,
+    pub(super) config: Config,
+    threads: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl TaskHub {
+    /// Opens the hub in the directory `path`, creating it if it is missing or empty.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if another process has it open, if it is something else, damaged or of a newer
+    /// format, or if the operating system refuses.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::options().open(path).await
+    }
+
+    /// A hub in memory, for tests: everything is gone when it is closed.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system gives no thread.
+    pub async fn in_memory() -> Result<Self, OpenError> {
+        Self::options().open_in_memory().await
+    }
+
+    /// The settings of a hub, to be opened with others than the defaults.
+    pub fn options() -> TaskHubOptions {
+        TaskHubOptions::default()
+    }
+
+    /// A handle to start, query and steer instances. Works with and without a worker.
+    pub fn client(&self) -> Client {
+        Client {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Builds what runs orchestrators and activities in this process.
+    pub fn worker(&self) -> WorkerBuilder {
+        WorkerBuilder::new(Arc::clone(&self.shared))
+    }
+
+    /// Finishes what is under way and lets go of the directory. A worker should be
+    /// [shut down](crate::Worker::shutdown) before; what its activities do after is lost and done
+    /// again. Every other handle of this hub is of no use afterwards.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed, now or before.
+    pub async fn close(self) -> Result<(), HubError> {
+        // The engine may be gone; then the cause is reported below.
+        drop(self.shared.inbox.send(ToEngine::Close));
+        let threads = self
+            .shared
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(threads) = threads {
+            let (joined, is_joined) = tokio::sync::oneshot::channel();
+            // Not on the runtime's own threads: joining blocks.
+            std::thread::spawn(move || {
+                drop(threads.join());
+                drop(joined.send(()));
+            });
+            drop(is_joined.await);
+        }
+        self.shared
+            .failure
+            .get()
+            .map_or(Ok(()), |error| Err(HubError::Store(error)))
+    }
+}
+
+impl Shared {
+    /// Asks the engine, and waits for the answer, which comes when it is durable.
+    pub(super) async fn ask(&self, command: Command) -> Result<Response, HubError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| HubError::Closed)?;
+        let (reply, answer) = Reply::new();
+        self.inbox
+            .send(ToEngine::Bounded(Input::Client(command, reply), permit))
+            .map_err(|_| self.why_closed())?;
+        match answer.await {
+            Ok(Response::Failed(error)) => Err(HubError::Store(error)),
+            Ok(response) => Ok(response),
+            Err(_) => Err(self.why_closed()),
+        }
+    }
+
+    /// Waits until everything that was sent before is durable.
+    pub(super) async fn flush(&self) -> Result<(), HubError> {
+        let (reply, answer) = Reply::new();
+        self.inbox
+            .send(ToEngine::Flush(reply))
+            .map_err(|_| self.why_closed())?;
+        answer.await.map(drop).map_err(|_| self.why_closed())
+    }
+
+    fn why_closed(&self) -> HubError {
+        self.failure.get().map_or(HubError::Closed, HubError::Store)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The threads end by themselves once everything is committed.
+        drop(self.inbox.send(ToEngine::Close));
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The settings of a hub.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// use durable_core::TaskHub;
+///
+/// let hub = TaskHub::options().max_payload(64 * 1024).open_in_memory().await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TaskHubOptions {
+    config: Config,
+    sled: SledOptions,
+}
+
+impl TaskHubOptions {
+    /// The most bytes of JSON that an input, an output or the data of an event may have.
+    /// Default: 2 MiB.
+    #[must_use]
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.config.max_payload = bytes;
+        self
+    }
+
+    /// The bytes of pages that sled keeps in memory. Default: 128 MiB. The memory it really takes
+    /// is a multiple of that.
+    #[must_use]
+    pub fn cache_capacity(mut self, bytes: u64) -> Self {
+        self.sled.cache_capacity = bytes;
+        self
+    }
+
+    /// The most instances whose orchestrators are kept in memory between their turns. The others
+    /// are replayed from their history when something arrives for them. Default: 20,000.
+    #[must_use]
+    pub fn max_live_instances(mut self, instances: usize) -> Self {
+        self.config.max_live = instances;
+        self
+    }
+
+    /// The most bytes that those instances may take, by estimate. Default: 256 MiB.
+    #[must_use]
+    pub fn max_live_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_live_bytes = bytes;
+        self
+    }
+
+    /// Whether a second copy of every orchestrator watches the first, so that code which is not
+    /// deterministic is found in the turn in which it goes astray. Doubles the cost of a turn and
+    /// runs the orchestrator's code twice. Default: on in debug builds, off in release builds.
+    #[must_use]
+    pub fn shadow_execution(mut self, on: bool) -> Self {
+        self.config.shadow = on;
+        self
+    }
+
+    /// Opens the hub in the directory `path`, creating it if it is missing or empty.
+    ///
+    /// # Errors
+    ///
+    /// See [`TaskHub::open`].
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<TaskHub, OpenError> {
+        let path: PathBuf = path.as_ref().to_owned();
+        let sled = self.sled;
+        let open = move || KvStore::open(SledKv::open(&path, &sled)?, &path);
+        TaskHub::launched(launch(open, self.config).await?, self.config)
+    }
+
+    /// Opens a hub in memory.
+    ///
+    /// # Errors
+    ///
+    /// See [`TaskHub::in_memory`].
+    pub async fn open_in_memory(self) -> Result<TaskHub, OpenError> {
+        let open = || KvStore::open(MemoryKv::default(), Path::new("memory"));
+        TaskHub::launched(launch(open, self.config).await?, self.config)
+    }
+}
+
+impl TaskHub {
+    #[expect(clippy::unnecessary_wraps, reason = "both ways of opening end here")]
+    fn launched(launched: Launched, config: Config) -> Result<Self, OpenError> {
+        let Launched {
+            inbox,
+            permits,
+            jobs,
+            failure,
+            threads,
+        } = launched;
+        let threads = Mutex::new(Some(threads));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                inbox,
+                permits,
+                jobs,
+                failure,
+                config,
+                threads,
+            }),
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! The hub as a program meets it: threads and tokio around the engine, thin.
+
+mod activities;
+mod client;
+mod clock;
+mod committer;
+mod error;
+mod hub;
+mod shell;
+mod status;
+mod worker;
+
+pub use client::{Client, Instance, StartOrchestration};
+pub use error::{HubError, InstanceError, OrchestrationError, StartError, WorkerError};
+pub use hub::{TaskHub, TaskHubOptions};
+pub use status::OrchestrationStatus;
+pub use worker::{Worker, WorkerBuilder};

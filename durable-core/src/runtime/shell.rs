@@ -1,0 +1,303 @@
+//! The threads around the engine: one that runs it, one that commits.
+//!
+//! The engine has a thread of its own, outside any tokio context: orchestrators are polled on it,
+//! and whatever in them needs a runtime then fails on the spot instead of seeming to work. Reads of
+//! the store happen there too; they block, and nothing else must run meanwhile anyway.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::activities::Jobs;
+use super::clock;
+use super::committer::{Committer, ToCommit};
+use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed};
+use crate::id::InstanceNumber;
+use crate::replay::{ForeignWake, note_locations};
+use crate::store::{OpenError, Store, StoreError};
+
+/// Where a client's answer goes.
+#[derive(Debug)]
+pub(super) struct Reply(oneshot::Sender<Response>);
+
+impl Reply {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Response>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    pub(super) fn send(self, response: Response) {
+        // Nobody waits any more: what was asked for has happened all the same.
+        drop(self.0.send(response));
+    }
+}
+
+impl Answer for Reply {
+    fn is_wanted(&self) -> bool {
+        !self.0.is_closed()
+    }
+}
+
+/// What the engine's thread is sent.
+pub(super) enum ToEngine {
+    Input(Input<Reply>),
+    /// As before; the permit bounds how many clients' inputs wait.
+    Bounded(Input<Reply>, OwnedSemaphorePermit),
+    /// Answers once everything before it is durable.
+    Flush(Reply),
+    /// Finish what is here and end.
+    Close,
+}
+
+pub(super) type Inbox = Sender<ToEngine>;
+
+/// Why the store failed, if it did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Failure(Arc<OnceLock<StoreError>>);
+
+impl Failure {
+    pub(super) fn set(&self, error: StoreError) {
+        // The first one is the cause.
+        drop(self.0.set(error));
+    }
+
+    pub(super) fn get(&self) -> Option<StoreError> {
+        self.0.get().cloned()
+    }
+}
+
+/// What the rest of the hub knows of its threads.
+pub(super) struct Launched {
+    pub(super) inbox: Inbox,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) jobs: Jobs,
+    pub(super) failure: Failure,
+    pub(super) threads: JoinHandle<()>,
+}
+
+/// Client inputs that may wait for the engine; more, and clients wait before they are let in.
+const MAX_WAITING_INPUTS: usize = 4096;
+/// Inputs taken in before the next commit is sealed.
+const INPUTS_AT_ONCE: usize = 512;
+/// Sealed commits that may wait for the commit thread.
+const SEALED_AHEAD: usize = 2;
+/// With a timer set, the clock is looked at this often at least: it may have been moved.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Opens the store on a thread of its own, and starts the hub's threads.
+pub(super) async fn launch<S: Store>(
+    open: impl FnOnce() -> Result<S, OpenError> + Send + 'static,
+    config: Config,
+) -> Result<Launched, OpenError> {
+    note_locations();
+    let (opened, is_open) = oneshot::channel();
+    let (inbox, inputs) = mpsc::channel();
+    let (jobs, failure) = (Jobs::default(), Failure::default());
+    let shell = {
+        let (inbox, jobs, failure) = (inbox.clone(), jobs.clone(), failure.clone());
+        move || match open() {
+            Ok(store) => run(store, config, inbox, inputs, jobs, failure, opened),
+            Err(error) => drop(opened.send(Err(error))),
+        }
+    };
+    let threads = std::thread::Builder::new()
+        .name("durable-engine".into())
+        .spawn(shell);
+    let threads = threads.map_err(no_thread)?;
+    is_open.await.unwrap_or_else(|_| Err(died()))?;
+    let permits = Arc::new(Semaphore::new(MAX_WAITING_INPUTS));
+    Ok(Launched {
+        inbox,
+        permits,
+        jobs,
+        failure,
+        threads,
+    })
+}
+
+fn no_thread(error: std::io::Error) -> OpenError {
+    OpenError::Io {
+        path: "the thread of the engine".into(),
+        source: Arc::new(error),
+    }
+}
+
+fn died() -> OpenError {
+    OpenError::Corrupt {
+        path: "the hub".into(),
+        detail: "its thread died while opening it".into(),
+    }
+}
+
+fn run<S: Store>(
+    store: S,
+    config: Config,
+    inbox: Inbox,
+    inputs: Receiver<ToEngine>,
+    jobs: Jobs,
+    failure: Failure,
+    opened: oneshot::Sender<Result<(), OpenError>>,
+) {
+    let recovered = match store.recover() {
+        Ok(recovered) => recovered,
+        Err(error) => {
+            let detail = error.to_string();
+            return drop(opened.send(Err(OpenError::Corrupt {
+                path: "the hub".into(),
+                detail,
+            })));
+        }
+    };
+    let store = Arc::new(store);
+    let durable = Arc::new(AtomicU64::new(recovered.commit));
+    let (commits, queue) = mpsc::sync_channel(SEALED_AHEAD);
+    let committer = Committer {
+        store: Arc::clone(&store),
+        queue,
+        durable: Arc::clone(&durable),
+        jobs,
+        inbox: inbox.clone(),
+        failure: failure.clone(),
+    };
+    let engine = Engine::new(config, recovered, foreign_wakes(inbox));
+    let committer = std::thread::Builder::new()
+        .name("durable-commit".into())
+        .spawn(move || committer.run());
+    match committer {
+        Ok(committer) => {
+            // Nobody may wait for the hub any more.
+            drop(opened.send(Ok(())));
+            Shell {
+                engine,
+                store,
+                inputs,
+                commits,
+                durable,
+                failure,
+            }
+            .run();
+            drop(committer.join());
+        }
+        Err(error) => drop(opened.send(Err(no_thread(error)))),
+    }
+}
+
+fn foreign_wakes(inbox: Inbox) -> crate::engine::OnForeignWake {
+    Box::new(move |number: InstanceNumber| -> ForeignWake {
+        let inbox = inbox.clone();
+        // The engine may be gone: then nobody minds.
+        Arc::new(move || drop(inbox.send(ToEngine::Input(Input::ForeignWake(number)))))
+    })
+}
+
+/// The engine's thread.
+struct Shell<S: Store> {
+    engine: Engine<Reply>,
+    store: Arc<S>,
+    inputs: Receiver<ToEngine>,
+    commits: SyncSender<ToCommit<S::Prepared>>,
+    durable: Arc<AtomicU64>,
+    failure: Failure,
+}
+
+impl<S: Store> Shell<S> {
+    /// Runs until it is told to close and has handed on everything, or until the store fails.
+    fn run(mut self) {
+        let mut open = true;
+        while open || self.engine.has_work() {
+            let first = if self.engine.has_work() {
+                None
+            } else {
+                self.wait()
+            };
+            for message in first
+                .into_iter()
+                .chain(self.inputs.try_iter().take(INPUTS_AT_ONCE))
+            {
+                match message {
+                    ToEngine::Input(input) => self.engine.handle(input),
+                    ToEngine::Bounded(input, permit) => {
+                        self.engine.handle(input);
+                        drop(permit);
+                    }
+                    ToEngine::Flush(reply) => self.engine.flush(reply),
+                    ToEngine::Close => open = false,
+                }
+            }
+            self.engine
+                .advance(clock::now(), self.durable.load(Ordering::Acquire));
+            if self.hand_on().is_err() {
+                // The commit thread is gone and has said why.
+                return;
+            }
+        }
+    }
+
+    /// The next input; `None` when a timer is due or the clock is to be looked at.
+    fn wait(&self) -> Option<ToEngine> {
+        let Some(deadline) = self.engine.next_deadline() else {
+            return self.inputs.recv().ok().or(Some(ToEngine::Close));
+        };
+        let wait = deadline.since(clock::now()).min(LONGEST_WAIT);
+        match self.inputs.recv_timeout(wait) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(ToEngine::Close),
+        }
+    }
+
+    fn hand_on(&mut self) -> Result<(), Stopped> {
+        self.read();
+        while let Some(Sealed {
+            commit,
+            ops,
+            effects,
+        }) = self.engine.seal()
+        {
+            let prepared = match ops.is_empty() {
+                true => None,
+                false => Some(
+                    self.store
+                        .prepare(commit, ops)
+                        .map_err(|error| self.stop(error))?,
+                ),
+            };
+            self.commits
+                .send(ToCommit {
+                    commit,
+                    prepared,
+                    effects,
+                })
+                .map_err(|_| Stopped)?;
+            self.read();
+        }
+        Ok(())
+    }
+
+    fn stop(&self, error: StoreError) -> Stopped {
+        tracing::error!(%error, "a commit cannot be prepared; the hub is closed");
+        self.failure.set(error);
+        Stopped
+    }
+
+    /// Serves what the engine wants to read.
+    fn read(&mut self) {
+        while let Some(fetch) = self.engine.next_fetch() {
+            let fetched = match &fetch {
+                Fetch::Instance(key) => self.store.load(key).map(Fetched::Instance),
+                Fetch::Glimpse(id) => self.store.glimpse(id).map(Fetched::Glimpse),
+                Fetch::Timers { after, limit } => {
+                    self.store.timers(*after, *limit).map(Fetched::Timers)
+                }
+            };
+            self.engine.fetched(&fetch, fetched);
+        }
+    }
+}
+
+/// Nothing can be committed any more.
+struct Stopped;

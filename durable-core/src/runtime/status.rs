@@ -1,0 +1,131 @@
+//! What is shown of an instance.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::de::DeserializeOwned;
+
+use crate::engine::Snapshot;
+use crate::failure::FailureDetails;
+use crate::id::{ExecutionId, InstanceId};
+use crate::payload::Payload;
+use crate::replay::Problem;
+use crate::store::RuntimeStatus;
+use crate::time::Timestamp;
+
+/// What is known of an instance at one moment. A later one never shows less.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrchestrationStatus {
+    snapshot: Snapshot,
+}
+
+impl OrchestrationStatus {
+    pub(super) fn new(snapshot: Snapshot) -> Self {
+        Self { snapshot }
+    }
+
+    pub(super) fn result(&self) -> Option<&Result<Payload, FailureDetails>> {
+        self.snapshot.result.as_ref()
+    }
+
+    /// The instance's id.
+    pub fn instance_id(&self) -> &InstanceId {
+        &self.snapshot.header.id
+    }
+
+    /// The execution (generation) it is in.
+    pub fn execution_id(&self) -> ExecutionId {
+        self.snapshot.header.execution
+    }
+
+    /// The orchestrator's name.
+    pub fn name(&self) -> &str {
+        &self.snapshot.header.name
+    }
+
+    /// The orchestrator's version; empty if it has none.
+    pub fn version(&self) -> &str {
+        &self.snapshot.header.version
+    }
+
+    /// Where it is in its life.
+    pub fn runtime_status(&self) -> RuntimeStatus {
+        self.snapshot.header.status
+    }
+
+    /// When it was started.
+    pub fn created_at(&self) -> SystemTime {
+        system(self.snapshot.header.created)
+    }
+
+    /// When something last happened in it.
+    pub fn last_updated_at(&self) -> SystemTime {
+        system(self.snapshot.header.updated)
+    }
+
+    /// Its input.
+    ///
+    /// # Errors
+    ///
+    /// What serde says if it is not a `T`.
+    pub fn input<T: DeserializeOwned + 'static>(&self) -> Result<Option<T>, serde_json::Error> {
+        self.snapshot
+            .input
+            .as_ref()
+            .map(Payload::decode)
+            .transpose()
+    }
+
+    /// Its output, once it has completed.
+    ///
+    /// # Errors
+    ///
+    /// What serde says if it is not a `T`.
+    pub fn output<T: DeserializeOwned + 'static>(&self) -> Result<Option<T>, serde_json::Error> {
+        let output = self.result().and_then(|result| result.as_ref().ok());
+        output.map(Payload::decode).transpose()
+    }
+
+    /// How it failed, if it did; the reason, if it was terminated.
+    pub fn failure(&self) -> Option<&FailureDetails> {
+        self.result().and_then(|result| result.as_ref().err())
+    }
+
+    /// What the orchestrator last set with
+    /// [`set_custom_status`](crate::OrchestrationContext::set_custom_status).
+    ///
+    /// # Errors
+    ///
+    /// What serde says if it is not a `T`.
+    pub fn custom_status<T: DeserializeOwned + 'static>(
+        &self,
+    ) -> Result<Option<T>, serde_json::Error> {
+        self.snapshot
+            .header
+            .custom_status
+            .as_ref()
+            .map(Payload::decode)
+            .transpose()
+    }
+
+    /// Why it does not go on although its status says it runs, if so.
+    pub fn problem(&self) -> Option<&Problem> {
+        self.snapshot
+            .header
+            .problem
+            .as_ref()
+            .map(|(problem, _)| problem)
+    }
+
+    /// Since when there is that problem.
+    pub fn problem_since(&self) -> Option<SystemTime> {
+        self.snapshot
+            .header
+            .problem
+            .as_ref()
+            .map(|(_, since)| system(*since))
+    }
+}
+
+fn system(time: Timestamp) -> SystemTime {
+    time.to_system().unwrap_or(UNIX_EPOCH)
+}

@@ -1,0 +1,173 @@
+//! The worker: what runs orchestrators and activities in this process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::activities::Runner;
+use super::error::WorkerError;
+use super::hub::Shared;
+use super::shell::ToEngine;
+use crate::activity::{Requirements, States};
+use crate::engine::Input;
+use crate::registry::{Register, Registry};
+
+/// Builds a [`Worker`]: what it can run, with which state, and how much at once.
+#[must_use = "a worker runs nothing until it is started"]
+#[derive(Debug)]
+pub struct WorkerBuilder {
+    shared: Arc<Shared>,
+    registry: Registry,
+    states: States,
+    max_concurrent_activities: usize,
+    shutdown_timeout: Duration,
+}
+
+impl WorkerBuilder {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            registry: Registry::default(),
+            states: States::default(),
+            max_concurrent_activities: 1024,
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// Adds an activity or an orchestrator.
+    pub fn register<R: Register>(mut self) -> Self {
+        R::register(&mut self.registry);
+        self
+    }
+
+    /// Gives activities a value to take with [`State<T>`](crate::State). One per type; a second
+    /// one of a type replaces the first.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states = self.states.with(state);
+        self
+    }
+
+    /// The most attempts at activities that run at once; at least 1. Further ones wait in the order
+    /// in which they were scheduled. Default: 1024.
+    pub fn max_concurrent_activities(mut self, attempts: usize) -> Self {
+        self.max_concurrent_activities = attempts.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// How long [`Worker::shutdown`] waits for activities that run. Default: 30 seconds.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Starts the worker: instances that were under way when the process ended go on.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkerError`] if something is registered twice, a state is missing, another worker runs
+    /// on this hub, or there is no tokio runtime.
+    pub async fn start(self) -> Result<Worker, WorkerError> {
+        self.check()?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| WorkerError::NoRuntime)?;
+        let jobs = self.shared.jobs.take().ok_or(WorkerError::AlreadyRunning)?;
+        let registry = Arc::new(self.registry);
+        let runner = Arc::new(Runner {
+            registry: Arc::clone(&registry),
+            states: self.states,
+            inbox: self.shared.inbox.clone(),
+            slots: Arc::new(Semaphore::new(self.max_concurrent_activities)),
+            max_payload: self.shared.config.max_payload,
+            tokens: Mutex::new(BTreeMap::new()),
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        runtime.spawn(Arc::clone(&runner).run(jobs));
+        let worker = Worker {
+            shared: self.shared,
+            runner,
+            timeout: self.shutdown_timeout,
+            stopped: false,
+        };
+        worker.tell(Input::WorkerStarted(registry));
+        worker.shared.flush().await?;
+        Ok(worker)
+    }
+
+    fn check(&self) -> Result<(), WorkerError> {
+        let duplicates = self.registry.duplicates();
+        if !duplicates.is_empty() {
+            return Err(WorkerError::Duplicate {
+                names: duplicates.to_vec(),
+            });
+        }
+        for (name, activity) in self.registry.activities() {
+            let mut requirements = Requirements::default();
+            (activity.require)(&mut requirements);
+            if let Some(state) = requirements.missing_from(&self.states).first() {
+                return Err(WorkerError::MissingState {
+                    activity: name.to_owned(),
+                    state,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A running worker. Dropping it stops it at once: activities that run are dropped, and run again
+/// under the next worker.
+#[must_use = "dropping a worker stops it"]
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    runner: Arc<Runner>,
+    timeout: Duration,
+    stopped: bool,
+}
+
+impl Worker {
+    /// Stops in good order: nothing new is begun, activities that run may finish and are recorded.
+    /// After the [timeout](WorkerBuilder::shutdown_timeout) those that still run are dropped; they
+    /// run again under the next worker. Orchestrations go on then, too.
+    ///
+    /// Returns how many activities were dropped.
+    pub async fn shutdown(mut self) -> usize {
+        self.tell(Input::WorkerDraining);
+        self.runner.slots.close();
+        self.runner.tracker.close();
+        let drained = tokio::time::timeout(self.timeout, self.runner.tracker.wait()).await;
+        let dropped = if drained.is_ok() {
+            0
+        } else {
+            self.runner.tracker.len()
+        };
+        self.stop();
+        self.runner.tracker.wait().await;
+        // A hub that has failed says so to whoever asks it next.
+        drop(self.shared.flush().await);
+        dropped
+    }
+
+    fn tell(&self, input: Input<super::shell::Reply>) {
+        // The engine may be gone: then nothing runs anyway.
+        drop(self.shared.inbox.send(ToEngine::Input(input)));
+    }
+
+    fn stop(&mut self) {
+        if !std::mem::replace(&mut self.stopped, true) {
+            self.runner.stop.cancel();
+            self.tell(Input::WorkerStopped);
+            self.shared.jobs.release();
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
