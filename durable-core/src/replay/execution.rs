@@ -118,6 +118,10 @@ impl Execution {
 
     /// Hands the event to whom it concerns. `false` if it concerns nobody.
     fn deliver(&mut self, event: &Event) -> Result<bool, Trouble> {
+        if matches!(self.root, Root::Ended) {
+            // A call may have leaked and still be there; the end is final all the same.
+            return Ok(false);
+        }
         let delivered = match event {
             Event::Started(started) => return Ok(self.start(started.input.clone())),
             Event::ActivityCompleted { call, output } => {
@@ -310,8 +314,15 @@ impl Execution {
 }
 
 impl Drop for Execution {
+    /// Eviction. User code runs in `Drop` and may use its context there, so the state is where it
+    /// always is; what it asks for goes down with the state. (Were it refused instead, two `Drop`s
+    /// that read the time would panic one in the other, and that aborts the process.)
     fn drop(&mut self) {
+        let entered = self.state.take().map(Entered::new);
         self.end();
+        let state = entered.map(Entered::leave);
+        // Wakers are dropped with it, and with them what they hold.
+        let _ = panics::catch(move || drop(state));
     }
 }
 

@@ -35,7 +35,10 @@ macro_rules! activity {
 }
 
 mod calls;
+mod drop;
+mod escape;
 mod events;
+mod evict;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
