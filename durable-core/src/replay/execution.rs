@@ -179,6 +179,11 @@ impl Execution {
             let guard = futures_executor::enter();
             let polled = panics::catch(|| future.as_mut().poll(&mut cx));
             drop(guard);
+            if self.waker.is_foreign() {
+                // What came from outside may already have been read: nothing that was done with
+                // it may be recorded.
+                return Err(Trouble::ForeignAwait(polled.err()));
+            }
             match polled {
                 Ok(Poll::Pending) => {}
                 Ok(Poll::Ready(result)) => return self.finish(result),
@@ -190,15 +195,14 @@ impl Execution {
 
     /// A pending root that no begun call can wake would wait for ever.
     fn check_awaits(&self) -> Result<(), Trouble> {
-        let stuck = matches!(self.root, Root::Live(_))
-            && !self
-                .with_state(|state| state.can_be_woken())
-                .unwrap_or(false);
-        if stuck || self.waker.is_foreign() {
-            Err(Trouble::ForeignAwait(None))
-        } else {
-            Ok(())
+        if !matches!(self.root, Root::Live(_)) {
+            return Ok(());
         }
+        let can_be_woken = self.with_state(|state| state.can_be_woken());
+        if self.waker.is_foreign() || can_be_woken != Some(true) {
+            return Err(Trouble::ForeignAwait(None));
+        }
+        Ok(())
     }
 
     fn finish(
@@ -220,7 +224,7 @@ impl Execution {
     fn panicked(&mut self, panicked: Panicked) -> Result<(), Trouble> {
         // Locals were dropped while unwinding; never poll it again.
         self.end();
-        if is_tokio_complaint(&panicked.message) {
+        if is_executor_complaint(&panicked.message) {
             return Err(Trouble::ForeignAwait(Some(panicked)));
         }
         let failure = FailureDetails::new(FailureKind::Panic, "panic", panicked.text());
@@ -389,8 +393,9 @@ const FOREIGN_REMEDY: &str = "likely cause: `tokio::time::sleep` or `timeout`, a
      external event; the instance goes on when a worker with the mended code starts\n";
 
 /// tokio's own words when its timers, sockets or tasks are used outside a runtime, which is where
-/// orchestrators are polled.
-fn is_tokio_complaint(message: &str) -> bool {
+/// orchestrators are polled; and what `futures::executor::block_on` says inside a poll.
+fn is_executor_complaint(message: &str) -> bool {
     message.starts_with("there is no reactor running")
         || message.starts_with("A Tokio 1.x context was found, but")
+        || message.starts_with("cannot execute `LocalPool` executor from within another executor")
 }

@@ -39,6 +39,7 @@ mod drop;
 mod escape;
 mod events;
 mod evict;
+mod foreign;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
