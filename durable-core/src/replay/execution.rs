@@ -17,7 +17,7 @@ use super::problem::{Difference, Place, Problem, ProblemKind, heading};
 use super::state::{Emitted, Entered, Identity, Key, Outcome, State};
 use super::waker::{ForeignWake, RootWaker};
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, Event, Turn};
+use crate::history::{Action, Event, Step, Turn};
 use crate::orchestrator::OrchestratorFuture;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
@@ -261,21 +261,30 @@ impl Execution {
                 turn: number,
                 step: index + 1,
             };
-            drifted += compare(&step.actions, &fed.actions, matching)
-                .map_err(|difference| self.explain(*difference, place))?;
+            drifted += match compare(&step.actions, &fed.actions, matching) {
+                Ok(drifted) => drifted,
+                Err(difference) => return Err(self.explain(*difference, step, &fed, place)),
+            };
         }
         self.set_replaying(false);
         Ok(drifted)
     }
 
-    /// A panic in replay that history knows nothing of is reported as what it is.
-    fn explain(&self, difference: Difference, place: Place) -> Problem {
+    /// A panic that history knows nothing of explains every other difference of its step.
+    fn explain(&self, difference: Difference, step: &Step, fed: &Fed, place: Place) -> Problem {
         let identity = self.identity();
-        match difference.asked.as_ref().map(|emitted| &emitted.action) {
-            Some(Action::Fail { failure }) if failure.kind() == FailureKind::Panic => {
-                Trouble::PanicInReplay(failure.message().to_owned()).problem(&identity)
-            }
-            _ => difference.problem(ProblemKind::Divergence, &identity, place),
+        let new_panic = fed
+            .actions
+            .iter()
+            .find_map(|emitted| match &emitted.action {
+                Action::Fail { failure } if failure.kind() == FailureKind::Panic => {
+                    (!step.actions.contains(&emitted.action)).then(|| failure.message().to_owned())
+                }
+                _ => None,
+            });
+        match new_panic {
+            Some(text) => Trouble::PanicInReplay(text).problem(&identity),
+            None => difference.problem(ProblemKind::Divergence, &identity, place),
         }
     }
 

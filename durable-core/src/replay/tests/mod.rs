@@ -35,11 +35,14 @@ macro_rules! activity {
 }
 
 mod calls;
+mod divergence;
 mod drop;
 mod escape;
 mod events;
 mod evict;
 mod foreign;
+mod matching;
+mod shadow;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
