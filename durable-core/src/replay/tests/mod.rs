@@ -42,6 +42,7 @@ mod events;
 mod evict;
 mod foreign;
 mod matching;
+mod programs;
 mod shadow;
 
 use std::cell::{Cell, RefCell};
