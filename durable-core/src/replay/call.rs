@@ -16,7 +16,7 @@ use futures_core::FusedFuture;
 
 use super::state::{Key, Kind, Outcome, drop_op, poll_op, with_state};
 use crate::activity::Activity;
-use crate::failure::{ActivityError, FailureDetails, FailureKind, revive};
+use crate::failure::{ActivityError, FailureDetails, FailureKind};
 use crate::history::{Action, ActivityOptions};
 use crate::id::{CallId, EventName};
 use crate::payload::{Payload, Wire};

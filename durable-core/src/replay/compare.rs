@@ -19,7 +19,8 @@ pub(crate) enum Matching {
     /// By bytes, else as JSON in which the order of keys does not matter and an object may have
     /// gained or lost keys: a struct that grew a field must not block every instance.
     Tolerant,
-    /// By bytes.
+    /// By bytes, else as equal JSON: only the order of keys does not matter, because a `HashMap` in
+    /// an input is written in another order each time. Options count too.
     Strict,
 }
 
@@ -48,36 +49,31 @@ pub(super) fn compare(
     if in_order {
         return Ok(0);
     }
-    let mut by_slot = by_slot(asked, |emitted| &emitted.action);
+    let mut asked_by_slot = by_slot(asked, |emitted| &emitted.action);
     let mut drifted = 0;
-    for (slot, recorded_action) in self::by_slot(recorded, |action| action) {
-        let found = by_slot.remove(&slot);
-        match found.map(|emitted| same(recorded_action, &emitted.action, matching)) {
+    let mut unmatched = None;
+    for (slot, action) in by_slot(recorded, |action| action) {
+        let found = asked_by_slot.remove(&slot);
+        match found.map(|emitted| same(action, &emitted.action, matching)) {
             Some(Same::Yes) => {}
             Some(Same::Drifted) => drifted += 1,
             Some(Same::No) | None => {
-                let difference = (Some(recorded_action), found);
-                return Err(difference_of(recorded, asked, difference));
+                unmatched.get_or_insert((action, found));
             }
         }
     }
-    match by_slot.into_values().next() {
-        Some(surplus) => Err(difference_of(recorded, asked, (None, Some(surplus)))),
-        None => Ok(drifted),
-    }
-}
-
-fn difference_of(
-    recorded: &[Action],
-    asked: &[Emitted],
-    (first, second): (Option<&Action>, Option<&Emitted>),
-) -> Box<Difference> {
-    let permuted = sorted(recorded.iter()) == sorted(asked.iter().map(|emitted| &emitted.action));
-    Box::new(Difference {
-        recorded: first.cloned(),
-        asked: second.cloned(),
-        permuted,
-    })
+    // What is asked for in place of an action that is missing says more than "nothing".
+    let surplus = asked_by_slot.into_values().next();
+    let (recorded_action, asked_action) = match unmatched {
+        Some((action, found)) => (Some(action), found.or(surplus)),
+        None if surplus.is_some() => (None, surplus),
+        None => return Ok(drifted),
+    };
+    Err(Box::new(Difference {
+        recorded: recorded_action.cloned(),
+        asked: asked_action.cloned(),
+        permuted: sorted(recorded.iter()) == sorted(asked.iter().map(|emitted| &emitted.action)),
+    }))
 }
 
 /// The actions without their ids, in an order of their own.
@@ -124,22 +120,32 @@ enum Same {
 }
 
 fn same(recorded: &Action, asked: &Action, matching: Matching) -> Same {
+    if recorded == asked {
+        return Same::Yes;
+    }
     match (recorded, asked) {
         (
-            Action::ScheduleActivity { name, input, .. },
+            Action::ScheduleActivity {
+                name,
+                input,
+                options,
+                ..
+            },
             Action::ScheduleActivity {
                 name: asked_name,
                 input: asked_input,
+                options: asked_options,
                 ..
             },
-        ) if name == asked_name => same_payload(input, asked_input, matching),
+        ) if name == asked_name && (options == asked_options || matching == Matching::Tolerant) => {
+            same_payload(input, asked_input, matching)
+        }
         (Action::SetCustomStatus { status }, Action::SetCustomStatus { status: asked }) => {
             same_payload(status, asked, matching)
         }
         (Action::Complete { output }, Action::Complete { output: asked }) => {
             same_payload(output, asked, matching)
         }
-        _ if recorded == asked => Same::Yes,
         _ => Same::No,
     }
 }
@@ -148,10 +154,11 @@ fn same_payload(recorded: &Payload, asked: &Payload, matching: Matching) -> Same
     if recorded == asked {
         return Same::Yes;
     }
-    if matching == Matching::Strict {
-        return Same::No;
-    }
-    match (recorded.decode::<Value>(), asked.decode::<Value>()) {
+    let alike = match matching {
+        Matching::Tolerant => alike,
+        Matching::Strict => Value::eq,
+    };
+    match (recorded.decode(), asked.decode()) {
         (Ok(recorded), Ok(asked)) if alike(&recorded, &asked) => Same::Drifted,
         _ => Same::No,
     }

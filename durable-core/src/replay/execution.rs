@@ -17,7 +17,7 @@ use super::problem::{Difference, Place, Problem, ProblemKind, heading};
 use super::state::{Emitted, Entered, Identity, Key, Outcome, State};
 use super::waker::{ForeignWake, RootWaker};
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, Event, Turn};
+use crate::history::{Action, Event, Step, Turn};
 use crate::orchestrator::OrchestratorFuture;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
@@ -118,6 +118,10 @@ impl Execution {
 
     /// Hands the event to whom it concerns. `false` if it concerns nobody.
     fn deliver(&mut self, event: &Event) -> Result<bool, Trouble> {
+        if matches!(self.root, Root::Ended) {
+            // A call may have leaked and still be there; the end is final all the same.
+            return Ok(false);
+        }
         let delivered = match event {
             Event::Started(started) => return Ok(self.start(started.input.clone())),
             Event::ActivityCompleted { call, output } => {
@@ -175,6 +179,11 @@ impl Execution {
             let guard = futures_executor::enter();
             let polled = panics::catch(|| future.as_mut().poll(&mut cx));
             drop(guard);
+            if self.waker.is_foreign() {
+                // What came from outside may already have been read: nothing that was done with
+                // it may be recorded.
+                return Err(Trouble::ForeignAwait(polled.err()));
+            }
             match polled {
                 Ok(Poll::Pending) => {}
                 Ok(Poll::Ready(result)) => return self.finish(result),
@@ -186,15 +195,14 @@ impl Execution {
 
     /// A pending root that no begun call can wake would wait for ever.
     fn check_awaits(&self) -> Result<(), Trouble> {
-        let stuck = matches!(self.root, Root::Live(_))
-            && !self
-                .with_state(|state| state.can_be_woken())
-                .unwrap_or(false);
-        if stuck || self.waker.is_foreign() {
-            Err(Trouble::ForeignAwait(None))
-        } else {
-            Ok(())
+        if !matches!(self.root, Root::Live(_)) {
+            return Ok(());
         }
+        let can_be_woken = self.with_state(|state| state.can_be_woken());
+        if self.waker.is_foreign() || can_be_woken != Some(true) {
+            return Err(Trouble::ForeignAwait(None));
+        }
+        Ok(())
     }
 
     fn finish(
@@ -216,7 +224,7 @@ impl Execution {
     fn panicked(&mut self, panicked: Panicked) -> Result<(), Trouble> {
         // Locals were dropped while unwinding; never poll it again.
         self.end();
-        if is_tokio_complaint(&panicked.message) {
+        if is_executor_complaint(&panicked.message) {
             return Err(Trouble::ForeignAwait(Some(panicked)));
         }
         let failure = FailureDetails::new(FailureKind::Panic, "panic", panicked.text());
@@ -253,21 +261,30 @@ impl Execution {
                 turn: number,
                 step: index + 1,
             };
-            drifted += compare(&step.actions, &fed.actions, matching)
-                .map_err(|difference| self.explain(*difference, place))?;
+            drifted += match compare(&step.actions, &fed.actions, matching) {
+                Ok(drifted) => drifted,
+                Err(difference) => return Err(self.explain(*difference, step, &fed, place)),
+            };
         }
         self.set_replaying(false);
         Ok(drifted)
     }
 
-    /// A panic in replay that history knows nothing of is reported as what it is.
-    fn explain(&self, difference: Difference, place: Place) -> Problem {
+    /// A panic that history knows nothing of explains every other difference of its step.
+    fn explain(&self, difference: Difference, step: &Step, fed: &Fed, place: Place) -> Problem {
         let identity = self.identity();
-        match difference.asked.as_ref().map(|emitted| &emitted.action) {
-            Some(Action::Fail { failure }) if failure.kind() == FailureKind::Panic => {
-                Trouble::PanicInReplay(failure.message().to_owned()).problem(&identity)
-            }
-            _ => difference.problem(ProblemKind::Divergence, &identity, place),
+        let new_panic = fed
+            .actions
+            .iter()
+            .find_map(|emitted| match &emitted.action {
+                Action::Fail { failure } if failure.kind() == FailureKind::Panic => {
+                    (!step.actions.contains(&emitted.action)).then(|| failure.message().to_owned())
+                }
+                _ => None,
+            });
+        match new_panic {
+            Some(text) => Trouble::PanicInReplay(text).problem(&identity),
+            None => difference.problem(ProblemKind::Divergence, &identity, place),
         }
     }
 
@@ -310,8 +327,15 @@ impl Execution {
 }
 
 impl Drop for Execution {
+    /// Eviction. User code runs in `Drop` and may use its context there, so the state is where it
+    /// always is; what it asks for goes down with the state. (Were it refused instead, two `Drop`s
+    /// that read the time would panic one in the other, and that aborts the process.)
     fn drop(&mut self) {
+        let entered = self.state.take().map(Entered::new);
         self.end();
+        let state = entered.map(Entered::leave);
+        // Wakers are dropped with it, and with them what they hold.
+        let _ = panics::catch(move || drop(state));
     }
 }
 
@@ -378,8 +402,9 @@ const FOREIGN_REMEDY: &str = "likely cause: `tokio::time::sleep` or `timeout`, a
      external event; the instance goes on when a worker with the mended code starts\n";
 
 /// tokio's own words when its timers, sockets or tasks are used outside a runtime, which is where
-/// orchestrators are polled.
-fn is_tokio_complaint(message: &str) -> bool {
+/// orchestrators are polled; and what `futures::executor::block_on` says inside a poll.
+fn is_executor_complaint(message: &str) -> bool {
     message.starts_with("there is no reactor running")
         || message.starts_with("A Tokio 1.x context was found, but")
+        || message.starts_with("cannot execute `LocalPool` executor from within another executor")
 }

@@ -6,7 +6,7 @@ use std::panic::Location;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Emitted, Identity};
-use crate::history::Action;
+use crate::history::{Action, ActivityOptions};
 
 /// What kind of problem stops an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,9 +172,20 @@ pub(super) fn describe(action: Option<&Action>) -> String {
     };
     match action {
         Action::ScheduleActivity {
-            call, name, input, ..
+            call,
+            name,
+            input,
+            options,
         } => {
-            format!("call {call} of activity `{name}` with {input:?}")
+            let ActivityOptions { retry, timeout } = options;
+            let mut text = format!("call {call} of activity `{name}` with {input:?}");
+            if let Some(retry) = retry {
+                let _ = write!(text, ", {retry:?}");
+            }
+            if let Some(timeout) = timeout {
+                let _ = write!(text, ", timeout {timeout:?}");
+            }
+            text
         }
         Action::CreateTimer { call, due } => format!("timer {call} due at {} us", due.0),
         Action::AwaitEvent { call, name } => format!("wait {call} for event `{name}`"),

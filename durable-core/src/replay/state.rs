@@ -268,6 +268,9 @@ impl State {
                     && let Some(calls) = self.waits.get_mut(name)
                 {
                     calls.remove(&call);
+                    if calls.is_empty() {
+                        self.waits.remove(name);
+                    }
                 }
                 self.emit(Action::Cancel { call }, location);
             }
@@ -346,8 +349,8 @@ pub(super) fn poll_op(key: Key, call: CallId, waker: &Waker) -> Option<Poll<Outc
     Some(poll)
 }
 
-/// Lets go of a begun call. Inert when its execution is not the one being polled: eviction and
-/// shutdown are not cancellations.
+/// Lets go of a begun call. Inert when its execution is not the one being polled: a call that has
+/// escaped cancels nothing. (At eviction the cancellation is emitted and goes down with the state.)
 pub(super) fn drop_op(key: Key, call: CallId, location: &'static Location<'static>) {
     if let Some(dropped) = with_state(key, |state| state.drop_op(call, Some(location))) {
         drop((dropped.waker, dropped.outcome));
