@@ -231,6 +231,8 @@ pub(crate) struct Options {
     pub(crate) rename: Option<Ident>,
     /// Where `durable_core` is found.
     pub(crate) root: Option<Path>,
+    /// Why the body may do what would come out otherwise at replay.
+    pub(crate) allow_nondeterminism: Option<LitStr>,
 }
 
 impl Options {
@@ -256,6 +258,9 @@ impl Options {
             ("version", Kind::Orchestrator) => set(&mut self.version, &key, input, parse_text),
             ("type", _) => set(&mut self.rename, &key, input, Ident::parse),
             ("crate", _) => set(&mut self.root, &key, input, Path::parse_mod_style),
+            ("allow_nondeterminism", Kind::Orchestrator) => {
+                set(&mut self.allow_nondeterminism, &key, input, parse_text)
+            }
             (unknown, Kind::Activity) => Err(Error::new(
                 key.span(),
                 format!("no option `{unknown}`; an activity has `name`, `type` and `crate`"),
@@ -263,7 +268,7 @@ impl Options {
             (unknown, Kind::Orchestrator) => Err(Error::new(
                 key.span(),
                 format!(
-                    "no option `{unknown}`; an orchestrator has `name`, `version`, `type` and `crate`"
+                    "no option `{unknown}`; an orchestrator has `name`, `version`, `type`, `crate` and `allow_nondeterminism`"
                 ),
             )),
         }

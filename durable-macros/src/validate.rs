@@ -19,7 +19,7 @@ pub(crate) struct Refusal {
     pub(crate) types_are_sound: bool,
 }
 
-/// Accepts a function whose attribute is not already `mistaken`, or gives every reason against it.
+/// Accepts a function that is not already `mistaken` elsewhere, or gives every reason against it.
 pub(crate) fn validate(
     kind: Kind,
     function: &Function,

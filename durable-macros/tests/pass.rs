@@ -524,6 +524,48 @@ mod options {
     }
 }
 
+mod nondeterminism {
+    use super::*;
+
+    #[orchestrator(allow_nondeterminism = "the answer is not used")]
+    async fn allowed() {
+        let _ = std::env::args();
+    }
+
+    #[orchestrator]
+    async fn biased() -> u32 {
+        tokio::select! { biased;
+            () = async {} => 1,
+            () = async {} => 2,
+        }
+    }
+
+    mod fs {
+        pub(super) fn open() -> u32 {
+            1
+        }
+    }
+
+    #[orchestrator]
+    async fn lookalikes(_: OrchestrationContext) -> u32 {
+        #[activity]
+        async fn inside() -> bool {
+            std::env::args().count() > 1
+        }
+        let sleep = |count: u32| count;
+        let _ = inside;
+        sleep(fs::open())
+    }
+
+    #[tokio::test]
+    async fn what_is_the_same_at_replay_is_accepted() {
+        check_orchestrator::<allowed>("allowed", "");
+        check_orchestrator::<biased>("biased", "");
+        check_orchestrator::<lookalikes>("lookalikes", "");
+        assert_eq!(biased().await, 1);
+    }
+}
+
 /// What a library shows of its activities.
 pub mod places {
     use super::*;
