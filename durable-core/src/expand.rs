@@ -15,9 +15,12 @@ use serde::de::DeserializeOwned;
 pub use crate::activity::ActivityFuture;
 pub use crate::orchestrator::OrchestratorFuture;
 pub use crate::payload::Payload;
-pub use crate::registry::Registry;
+pub use crate::registry::{Discovered, Registry};
+pub use inventory::submit;
 
+use crate::activity::{Activity, ActivityContext, FromActivity, Rejection, Requirements};
 use crate::failure::{FailureDetails, FailureKind, NoError};
+use crate::orchestrator::Orchestrator;
 use crate::payload::Wire;
 
 /// `ReturnProbe::<R>::IS_RESULT`: is `R` a `Result`, under whatever alias?
@@ -87,27 +90,45 @@ impl<E: Serialize + DeserializeOwned> ErrorProbe<E> {
     pub const IS_WIRE: bool = true;
 }
 
-/// How an error is recorded; `IS_WIRE` comes from [`ErrorProbe`].
+/// What an error comes back as; `IS_WIRE` comes from [`ErrorProbe`].
+///
+/// The compiler does not use the words of a trait whose associated type is asked for, but those of
+/// the bounds on its impls. Hence one bound on each, a trait with words for this place.
+pub trait Recorded<const IS_WIRE: bool> {
+    /// What the caller gets back.
+    type Error;
+}
+
+impl<E: Wire> Recorded<true> for E {
+    type Error = E;
+}
+
+impl<E: StandardError> Recorded<false> for E {
+    type Error = FailureDetails;
+}
+
+/// An error that serde cannot write but that has a text and a source.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of an activity or orchestrator",
     label = "neither `Serialize + Deserialize` nor a standard error",
     note = "derive `serde::Serialize` and `serde::Deserialize` for it, and it comes back to the caller as it is; or make it convert into `Box<dyn std::error::Error + Send + Sync>`"
 )]
-pub trait Recorded<const IS_WIRE: bool> {
-    /// What the caller gets back.
-    type Error: Wire;
-
-    /// The error as it is recorded.
-    fn record(self, text: Option<String>) -> FailureDetails;
-}
+pub trait StandardError {}
 
 #[diagnostic::do_not_recommend]
-impl<E: Wire> Recorded<true> for E {
-    type Error = E;
+impl<E: Into<Box<dyn Error + Send + Sync>>> StandardError for E {}
 
-    fn record(self, text: Option<String>) -> FailureDetails {
+/// `Raised(error).durable_record(text)`: the error as it is recorded. The first of three methods
+/// that fits is taken: this type's own, then the traits', by value and by reference. The last one
+/// fits every type, so that one which cannot be recorded is reported by [`Recorded`] only.
+#[derive(Debug)]
+pub struct Raised<E>(pub E);
+
+impl<E: Serialize + DeserializeOwned> Raised<E> {
+    /// With its value.
+    pub fn durable_record(self, text: Option<String>) -> FailureDetails {
         let name = std::any::type_name::<E>();
-        match Payload::encode(&self) {
+        match Payload::encode(&self.0) {
             Ok(value) => {
                 let text =
                     text.unwrap_or_else(|| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -118,23 +139,39 @@ impl<E: Wire> Recorded<true> for E {
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<E: Into<Box<dyn Error + Send + Sync>>> Recorded<false> for E {
-    type Error = FailureDetails;
+/// For an error that has only the standard traits.
+pub trait RecordError {
+    /// With its text and its causes.
+    fn durable_record(self, text: Option<String>) -> FailureDetails;
+}
 
-    fn record(self, _: Option<String>) -> FailureDetails {
-        let error: Box<dyn Error + Send + Sync> = self.into();
+impl<E: Into<Box<dyn Error + Send + Sync>>> RecordError for Raised<E> {
+    fn durable_record(self, _: Option<String>) -> FailureDetails {
+        let error: Box<dyn Error + Send + Sync> = self.0.into();
         FailureDetails::of_error(std::any::type_name::<E>(), &*error)
     }
 }
 
-/// `(&Describe(&error)).text()`: the error's own text, if it has one (`Display`).
+/// For an error that [`Recorded`] refuses.
+pub trait RecordAny {
+    /// With its text, if it has one.
+    fn durable_record(&self, text: Option<String>) -> FailureDetails;
+}
+
+impl<E> RecordAny for Raised<E> {
+    fn durable_record(&self, text: Option<String>) -> FailureDetails {
+        let name = std::any::type_name::<E>();
+        FailureDetails::new(FailureKind::Application, name, text.unwrap_or_default())
+    }
+}
+
+/// `(&Describe(&error)).durable_text()`: the error's own text, if it has one (`Display`).
 #[derive(Debug)]
 pub struct Describe<'a, E>(pub &'a E);
 
 impl<E: Display> Describe<'_, E> {
     /// The error's text.
-    pub fn text(&self) -> Option<String> {
+    pub fn durable_text(&self) -> Option<String> {
         Some(self.0.to_string())
     }
 }
@@ -142,43 +179,101 @@ impl<E: Display> Describe<'_, E> {
 /// The answer for an error without a text.
 pub trait NoText {
     /// Nothing.
-    fn text(&self) -> Option<String>;
+    fn durable_text(&self) -> Option<String>;
 }
 
 impl<E> NoText for &Describe<'_, E> {
-    fn text(&self) -> Option<String> {
+    fn durable_text(&self) -> Option<String> {
         None
     }
 }
 
-/// The output of a function as it is recorded.
-///
-/// # Errors
-///
-/// If it cannot be written as JSON.
-pub fn encode_output<T: Serialize>(output: &T) -> Result<Payload, FailureDetails> {
-    Payload::encode(output).map_err(|error| FailureDetails::serialization("output", &error))
-}
+// The four functions below name the type they are for, not its input or output. The bounds then
+// follow from the trait, and a type that breaks one is reported only where it is declared.
 
-/// The input of a function as it takes it.
+/// The input of an activity as it takes it.
 ///
 /// # Errors
 ///
 /// If the recorded JSON is of another shape.
-pub fn decode_input<T: DeserializeOwned + 'static>(input: &Payload) -> Result<T, FailureDetails> {
+pub fn activity_input<A: Activity>(input: &Payload) -> Result<A::Input, FailureDetails> {
+    decode_input(input)
+}
+
+/// What an activity returned, as it is recorded.
+///
+/// # Errors
+///
+/// The activity's own, or that its output cannot be written as JSON.
+pub fn activity_output<A: Activity>(
+    returned: Result<A::Output, FailureDetails>,
+) -> Result<Payload, FailureDetails> {
+    encode_output(&returned?)
+}
+
+/// The input of an orchestrator as it takes it.
+///
+/// # Errors
+///
+/// If the recorded JSON is of another shape.
+pub fn orchestrator_input<O: Orchestrator>(input: &Payload) -> Result<O::Input, FailureDetails> {
+    decode_input(input)
+}
+
+/// What an orchestrator returned, as it is recorded.
+///
+/// # Errors
+///
+/// The orchestrator's own, or that its output cannot be written as JSON.
+pub fn orchestrator_output<O: Orchestrator>(
+    returned: Result<O::Output, FailureDetails>,
+) -> Result<Payload, FailureDetails> {
+    encode_output(&returned?)
+}
+
+fn encode_output<T: Wire>(output: &T) -> Result<Payload, FailureDetails> {
+    output
+        .to_payload()
+        .map_err(|error| FailureDetails::serialization("output", &error))
+}
+
+fn decode_input<T: Wire>(input: &Payload) -> Result<T, FailureDetails> {
     input
         .decode()
         .map_err(|error| FailureDetails::input(&error))
 }
 
-/// An argument of an activity that is not part of its input.
-///
-/// # Errors
-///
-/// The rejection as a failed attempt.
-pub fn extract<T: crate::FromActivity>(ctx: &crate::ActivityContext) -> Result<T, FailureDetails> {
-    T::from_activity(ctx)
-        .map_err(|rejection| FailureDetails::of_error("durable_core::Rejection", &rejection))
+/// How an argument of an activity that is not part of its input is taken.
+#[derive(Debug)]
+pub struct Extractor<T> {
+    take: fn(&ActivityContext) -> Result<T, Rejection>,
+    require: fn(&mut Requirements),
+}
+
+/// The bound is stated here and nowhere else, so that an argument which does not meet it is one
+/// error.
+pub const fn extractor<T: FromActivity>() -> Extractor<T> {
+    Extractor {
+        take: T::from_activity,
+        require: T::require,
+    }
+}
+
+impl<T> Extractor<T> {
+    /// Takes it for one attempt.
+    ///
+    /// # Errors
+    ///
+    /// The rejection as a failed attempt.
+    pub fn take(&self, ctx: &ActivityContext) -> Result<T, FailureDetails> {
+        (self.take)(ctx)
+            .map_err(|rejection| FailureDetails::of_error("durable_core::Rejection", &rejection))
+    }
+
+    /// Names the state it needs.
+    pub fn require(&self, requirements: &mut Requirements) {
+        (self.require)(requirements);
+    }
 }
 
 /// Runs a function that blocks away from the async threads.

@@ -11,15 +11,47 @@ use serde::{Deserialize, Serialize};
 /// read back.
 ///
 /// Implemented for every such type; there is nothing to implement by hand.
+// serde's traits are not supertraits: where an associated type breaks a bound, the compiler reports
+// each supertrait for itself, and in the words of serde.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an input, an output or an error of an activity or orchestrator",
     label = "cannot be written to history and read back",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for it; it must own its data (no references) and be `Send`"
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; it must own its data (no references) and be `Send`",
+    note = "an argument that an activity takes from its context is marked with `#[extract]`"
 )]
-pub trait Wire: Serialize + DeserializeOwned + Send + 'static {}
+pub trait Wire: Sized + Send + 'static {
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    ///
+    /// What serde says, for example of a map whose keys are not text.
+    #[doc(hidden)]
+    fn to_payload(&self) -> Result<Payload, serde_json::Error>;
+
+    /// Reads it. The unit type accepts `null`, nothing and `""`, because clients of other
+    /// languages send each of them for "no input".
+    ///
+    /// # Errors
+    ///
+    /// What serde says of the JSON.
+    #[doc(hidden)]
+    fn from_payload(payload: &Payload) -> Result<Self, serde_json::Error>;
+}
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned + Send + 'static> Wire for T {}
+impl<T: Serialize + DeserializeOwned + Send + 'static> Wire for T {
+    fn to_payload(&self) -> Result<Payload, serde_json::Error> {
+        Payload::encode(self)
+    }
+
+    fn from_payload(Payload(json): &Payload) -> Result<Self, serde_json::Error> {
+        let is_unit = TypeId::of::<T>() == TypeId::of::<()>();
+        match json.trim_ascii() {
+            b"" | b"\"\"" if is_unit => serde_json::from_slice(b"null"),
+            json => serde_json::from_slice(json),
+        }
+    }
+}
 
 /// JSON text that was written once and is handed on as it is. Clones share the bytes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,18 +70,13 @@ impl Payload {
         serde_json::to_vec(value).map(|json| Self(json.into()))
     }
 
-    /// Reads a value. The unit type accepts `null`, nothing and `""`, because clients of other
-    /// languages send each of them for "no input".
+    /// Reads a value.
     ///
     /// # Errors
     ///
     /// What serde says of the JSON.
-    pub(crate) fn decode<T: DeserializeOwned + 'static>(&self) -> Result<T, serde_json::Error> {
-        let is_unit = TypeId::of::<T>() == TypeId::of::<()>();
-        if is_unit && matches!(self.0.trim_ascii(), b"" | b"\"\"") {
-            return Self::NULL.decode();
-        }
-        serde_json::from_slice(&self.0)
+    pub(crate) fn decode<T: Wire>(&self) -> Result<T, serde_json::Error> {
+        T::from_payload(self)
     }
 
     /// JSON text from outside.

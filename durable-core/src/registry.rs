@@ -1,5 +1,6 @@
 //! What a worker can run, by name.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -26,7 +27,7 @@ pub trait Register: 'static {
 #[doc(hidden)]
 #[derive(Clone, Default)]
 pub struct Registry {
-    orchestrators: BTreeMap<(&'static str, &'static str), RunOrchestrator>,
+    orchestrators: BTreeMap<(&'static str, &'static str), RegisteredOrchestrator>,
     activities: BTreeMap<&'static str, RegisteredActivity>,
     duplicates: Vec<String>,
 }
@@ -34,20 +35,44 @@ pub struct Registry {
 pub(crate) type RunOrchestrator = fn(OrchestrationContext, Payload) -> OrchestratorFuture;
 
 #[derive(Clone, Copy)]
+struct RegisteredOrchestrator {
+    definition: TypeId,
+    run: RunOrchestrator,
+}
+
+#[derive(Clone, Copy)]
 pub(crate) struct RegisteredActivity {
+    definition: TypeId,
     pub(crate) run: fn(ActivityContext, Payload) -> ActivityFuture,
     pub(crate) require: fn(&mut Requirements),
 }
 
+/// Everything annotated hands one of these to the linker, for [`Registry::discovered`].
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Discovered(pub fn(&mut Registry));
+
+inventory::collect!(Discovered);
+
 impl Registry {
+    /// Everything in this binary that is annotated.
+    pub(crate) fn discovered() -> Self {
+        let mut registry = Self::default();
+        for Discovered(register) in inventory::iter::<Discovered> {
+            register(&mut registry);
+        }
+        registry
+    }
+
     /// Adds an activity.
     pub fn activity<A: Activity>(&mut self) {
         let activity = RegisteredActivity {
+            definition: TypeId::of::<A>(),
             run: A::run,
             require: A::require,
         };
         if let Some(other) = self.activities.insert(A::NAME, activity)
-            && !std::ptr::fn_addr_eq(other.run, activity.run)
+            && other.definition != activity.definition
         {
             self.duplicates.push(format!("activity `{}`", A::NAME));
         }
@@ -55,9 +80,13 @@ impl Registry {
 
     /// Adds an orchestrator.
     pub fn orchestrator<O: Orchestrator>(&mut self) {
-        let run: RunOrchestrator = O::run;
-        if let Some(other) = self.orchestrators.insert((O::NAME, O::VERSION), run)
-            && !std::ptr::fn_addr_eq(other, run)
+        let orchestrator = RegisteredOrchestrator {
+            definition: TypeId::of::<O>(),
+            run: O::run,
+        };
+        let key = (O::NAME, O::VERSION);
+        if let Some(other) = self.orchestrators.insert(key, orchestrator)
+            && other.definition != orchestrator.definition
         {
             self.duplicates.push(format!(
                 "orchestrator `{}` version `{}`",
@@ -73,7 +102,8 @@ impl Registry {
     }
 
     pub(crate) fn find_orchestrator(&self, name: &str, version: &str) -> Option<RunOrchestrator> {
-        self.orchestrators.get(&(name, version)).copied()
+        let orchestrator = self.orchestrators.get(&(name, version))?;
+        Some(orchestrator.run)
     }
 
     pub(crate) fn find_activity(&self, name: &str) -> Option<RegisteredActivity> {
@@ -107,5 +137,49 @@ impl fmt::Debug for Registry {
             .field("orchestrators", &self.orchestrators.keys())
             .field("activities", &self.activities.keys())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "macros"))]
+mod tests {
+    use super::*;
+    use crate::{activity, orchestrator};
+
+    #[activity(crate = crate)]
+    async fn pack() {}
+
+    #[activity(crate = crate, name = "pack", type = PackToo)]
+    async fn pack_too() {}
+
+    #[orchestrator(crate = crate, name = "deliver", version = "1")]
+    async fn deliver() {}
+
+    #[orchestrator(crate = crate, name = "deliver", version = "2")]
+    async fn deliver_again() {}
+
+    #[test]
+    fn what_is_annotated_is_discovered() {
+        let registry = Registry::discovered();
+        assert!(registry.find_activity("pack").is_some());
+        assert!(registry.find_orchestrator("deliver", "1").is_some());
+        assert!(registry.find_orchestrator("deliver", "2").is_some());
+        assert!(
+            registry
+                .duplicates()
+                .contains(&"activity `pack`".to_owned())
+        );
+    }
+
+    #[test]
+    fn registering_one_definition_twice_is_no_duplicate() {
+        let mut registry = Registry::default();
+        registry.activity::<pack>();
+        registry.activity::<pack>();
+        registry.orchestrator::<deliver>();
+        registry.orchestrator::<deliver>();
+        registry.orchestrator::<deliver_again>();
+        assert!(registry.duplicates().is_empty());
+        registry.activity::<PackToo>();
+        assert_eq!(registry.duplicates(), ["activity `pack`"]);
     }
 }

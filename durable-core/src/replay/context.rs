@@ -41,7 +41,7 @@ impl OrchestrationContext {
     /// Dropping it after that cancels the activity: its token fires and its result is ignored.
     #[track_caller]
     pub fn call_activity<A: Activity>(self, input: A::Input) -> ActivityCall<A> {
-        ActivityCall::new(self.key, Payload::encode(&input), Location::caller())
+        ActivityCall::new(self.key, input.to_payload(), Location::caller())
     }
 
     /// A timer that survives the process: it ends `delay` after now, never early.

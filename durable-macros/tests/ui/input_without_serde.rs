@@ -1,0 +1,10 @@
+use durable_core::activity;
+
+struct Order;
+
+#[activity]
+async fn charge(_order: Order) -> u32 {
+    1
+}
+
+fn main() {}

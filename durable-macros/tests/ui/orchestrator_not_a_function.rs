@@ -1,0 +1,6 @@
+use durable_core::orchestrator;
+
+#[orchestrator]
+mod greetings {}
+
+fn main() {}
