@@ -47,7 +47,7 @@ pub(crate) struct RegisteredActivity {
     pub(crate) require: fn(&mut Requirements),
 }
 
-/// Everything annotated hands one of these to the linker, for [`Registry::discovered`].
+/// Everything annotated hands one of these to the linker, for [`Registry::discover`].
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Discovered(pub fn(&mut Registry));
@@ -55,13 +55,11 @@ pub struct Discovered(pub fn(&mut Registry));
 inventory::collect!(Discovered);
 
 impl Registry {
-    /// Everything in this binary that is annotated.
-    pub(crate) fn discovered() -> Self {
-        let mut registry = Self::default();
+    /// Adds everything in this binary that is annotated.
+    pub(crate) fn discover(&mut self) {
         for Discovered(register) in inventory::iter::<Discovered> {
-            register(&mut registry);
+            register(self);
         }
-        registry
     }
 
     /// Adds an activity.
@@ -159,7 +157,8 @@ mod tests {
 
     #[test]
     fn what_is_annotated_is_discovered() {
-        let registry = Registry::discovered();
+        let mut registry = Registry::default();
+        registry.discover();
         assert!(registry.find_activity("pack").is_some());
         assert!(registry.find_orchestrator("deliver", "1").is_some());
         assert!(registry.find_orchestrator("deliver", "2").is_some());

@@ -14,7 +14,7 @@ use crate::engine::{Command, Response, StartRequest};
 use crate::failure::FailureDetails;
 use crate::id::{EventName, InstanceId, InvalidInstanceId};
 use crate::orchestrator::Orchestrator;
-use crate::payload::Payload;
+use crate::payload::{Payload, Wire};
 use crate::store::StoreError;
 
 /// A handle to start, query and steer instances. Cheap to clone.
@@ -33,7 +33,7 @@ impl Client {
     pub fn start_orchestration<O: Orchestrator>(&self, input: O::Input) -> StartOrchestration<O> {
         StartOrchestration {
             client: self.clone(),
-            input: Payload::encode(&input).map_err(|error| error.to_string()),
+            input: input.to_payload().map_err(|error| error.to_string()),
             id: None,
             orchestrator: PhantomData,
         }

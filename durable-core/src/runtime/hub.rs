@@ -109,7 +109,7 @@ impl TaskHub {
             // Not on the runtime's own threads: joining blocks.
             std::thread::spawn(move || {
                 drop(threads.join());
-                drop(joined.send(()));
+                let _ = joined.send(());
             });
             drop(is_joined.await);
         }

@@ -2,12 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::de::DeserializeOwned;
-
 use crate::engine::Snapshot;
 use crate::failure::FailureDetails;
 use crate::id::{ExecutionId, InstanceId};
-use crate::payload::Payload;
+use crate::payload::{Payload, Wire};
 use crate::replay::Problem;
 use crate::store::RuntimeStatus;
 use crate::time::Timestamp;
@@ -67,7 +65,7 @@ impl OrchestrationStatus {
     /// # Errors
     ///
     /// What serde says if it is not a `T`.
-    pub fn input<T: DeserializeOwned + 'static>(&self) -> Result<Option<T>, serde_json::Error> {
+    pub fn input<T: Wire>(&self) -> Result<Option<T>, serde_json::Error> {
         self.snapshot
             .input
             .as_ref()
@@ -80,7 +78,7 @@ impl OrchestrationStatus {
     /// # Errors
     ///
     /// What serde says if it is not a `T`.
-    pub fn output<T: DeserializeOwned + 'static>(&self) -> Result<Option<T>, serde_json::Error> {
+    pub fn output<T: Wire>(&self) -> Result<Option<T>, serde_json::Error> {
         let output = self.result().and_then(|result| result.as_ref().ok());
         output.map(Payload::decode).transpose()
     }
@@ -96,9 +94,7 @@ impl OrchestrationStatus {
     /// # Errors
     ///
     /// What serde says if it is not a `T`.
-    pub fn custom_status<T: DeserializeOwned + 'static>(
-        &self,
-    ) -> Result<Option<T>, serde_json::Error> {
+    pub fn custom_status<T: Wire>(&self) -> Result<Option<T>, serde_json::Error> {
         self.snapshot
             .header
             .custom_status

@@ -44,6 +44,12 @@ impl WorkerBuilder {
         self
     }
 
+    /// Adds every activity and orchestrator that is annotated in this binary and its dependencies.
+    pub fn register_all(mut self) -> Self {
+        self.registry.discover();
+        self
+    }
+
     /// Gives activities a value to take with [`State<T>`](crate::State). One per type; a second
     /// one of a type replaces the first.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
