@@ -29,8 +29,9 @@ pub use replay::{
 };
 pub use retry::RetryPolicy;
 pub use runtime::{
-    Client, HubError, Instance, InstanceError, OrchestrationError, OrchestrationStatus, StartError,
-    StartOrchestration, TaskHub, TaskHubOptions, Worker, WorkerBuilder, WorkerError,
+    Client, HubError, Instance, InstanceError, OrchestrationError, OrchestrationStatus,
+    StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Worker, WorkerBuilder,
+    WorkerError,
 };
 pub use store::{OpenError, RuntimeStatus, StoreError};
 #[doc(no_inline)]

@@ -97,6 +97,11 @@ impl Payload {
         &self.0
     }
 
+    /// The JSON text; `None` only of bytes that are not UTF-8, which no constructor lets in.
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+
     /// How many bytes the JSON text has.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

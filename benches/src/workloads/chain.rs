@@ -23,6 +23,9 @@ struct Steps(Arc<Vec<Mutex<Step>>>);
 struct Step {
     last: Option<(Instant, u64)>,
     latencies: Latencies,
+    /// Of the first and of the last tenth of each instance's history: is the cost flat?
+    early: Latencies,
+    late: Latencies,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<Report, Box<dyn Error>> {
@@ -46,14 +49,12 @@ pub(crate) async fn run(args: &Args) -> Result<Report, Box<dyn Error>> {
         });
     }
     let slices = slices(args, &GATE, &mut bench.limit).await?;
-    let mut latencies = Latencies::default();
+    let [mut latencies, mut early, mut late] = std::array::from_fn(|_| Latencies::default());
     for step in steps.0.iter() {
-        latencies.append(std::mem::take(
-            &mut step
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .latencies,
-        ));
+        let step = std::mem::take(&mut *step.lock().unwrap_or_else(PoisonError::into_inner));
+        latencies.append(step.latencies);
+        early.append(step.early);
+        late.append(step.late);
     }
     let mut report = report(args, "chain", &slices, &mut latencies, &mut bench.limit);
     report.more.insert("steps".into(), json!(args.steps));
@@ -69,6 +70,12 @@ pub(crate) async fn run(args: &Args) -> Result<Report, Box<dyn Error>> {
         "step_per_commit_p50".into(),
         json!(report.p50_ms / report.limit_p50_ms),
     );
+    report
+        .more
+        .insert("first_tenth_p50_ms".into(), json!(early.percentile(0.5)));
+    report
+        .more
+        .insert("last_tenth_p50_ms".into(), json!(late.percentile(0.5)));
     bench.close().await?;
     Ok(report)
 }
@@ -81,21 +88,29 @@ async fn chain(
 ) -> Result<u64, ActivityError<NoError>> {
     let mut n = 0;
     while n < length {
-        n = ctx.call_activity::<step>((slot, n)).await?;
+        n = ctx.call_activity::<step>((slot, n, length)).await?;
     }
     Ok(n)
 }
 
 #[activity]
-async fn step(State(steps): State<Steps>, slot: usize, n: u64) -> u64 {
+async fn step(State(steps): State<Steps>, slot: usize, n: u64, length: u64) -> u64 {
     GATE.pass().await;
     let slice = GATE.slice.load(Ordering::Relaxed);
     if let Some(step) = steps.0.get(slot) {
         let mut step = step.lock().unwrap_or_else(PoisonError::into_inner);
         let now = measure::now();
-        match step.last.replace((now, slice)) {
-            Some((last, of)) if of == slice && n > 0 => step.latencies.add(now - last),
-            _ => {}
+        let last = step.last.replace((now, slice));
+        if let Some((last, of)) = last
+            && of == slice
+            && n > 0
+        {
+            step.latencies.add(now - last);
+            match n * 10 / length {
+                0 => step.early.add(now - last),
+                9 => step.late.add(now - last),
+                _ => {}
+            }
         }
     }
     GATE.count();

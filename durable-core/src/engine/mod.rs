@@ -139,6 +139,7 @@ impl<R: Answer> Engine<R> {
             commit,
             created,
             active,
+            signing_key: _,
         } = recovered;
         Self {
             work: Work {

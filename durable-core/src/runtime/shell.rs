@@ -18,7 +18,7 @@ use super::committer::{Committer, ToCommit};
 use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{OpenError, SigningKey, Store, StoreError};
 
 /// Where a client's answer goes.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ pub(super) struct Launched {
     pub(super) permits: Arc<Semaphore>,
     pub(super) jobs: Jobs,
     pub(super) failure: Failure,
+    pub(super) signing_key: SigningKey,
     pub(super) threads: JoinHandle<()>,
 }
 
@@ -108,13 +109,14 @@ pub(super) async fn launch<S: Store>(
         .name("durable-engine".into())
         .spawn(shell);
     let threads = threads.map_err(no_thread)?;
-    is_open.await.unwrap_or_else(|_| Err(died()))?;
+    let signing_key = is_open.await.unwrap_or_else(|_| Err(died()))?;
     let permits = Arc::new(Semaphore::new(MAX_WAITING_INPUTS));
     Ok(Launched {
         inbox,
         permits,
         jobs,
         failure,
+        signing_key,
         threads,
     })
 }
@@ -140,7 +142,7 @@ fn run<S: Store>(
     inputs: Receiver<ToEngine>,
     jobs: Jobs,
     failure: Failure,
-    opened: oneshot::Sender<Result<(), OpenError>>,
+    opened: oneshot::Sender<Result<SigningKey, OpenError>>,
 ) {
     let recovered = match store.recover() {
         Ok(recovered) => recovered,
@@ -163,6 +165,7 @@ fn run<S: Store>(
         inbox: inbox.clone(),
         failure: failure.clone(),
     };
+    let signing_key = recovered.signing_key;
     let engine = Engine::new(config, recovered, foreign_wakes(inbox));
     let committer = std::thread::Builder::new()
         .name("durable-commit".into())
@@ -170,7 +173,7 @@ fn run<S: Store>(
     match committer {
         Ok(committer) => {
             // Nobody may wait for the hub any more.
-            drop(opened.send(Ok(())));
+            drop(opened.send(Ok(signing_key)));
             Shell {
                 engine,
                 store,
