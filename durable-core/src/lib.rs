@@ -1,5 +1,13 @@
 //! Durable orchestrations embedded in your process.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "a test names what it expects, anything else fails it"
+    )
+)]
+
 #[doc(hidden)]
 #[path = "expand.rs"]
 pub mod __private;

@@ -34,7 +34,7 @@ pub(crate) struct Attempt {
     pub(crate) call: CallId,
     pub(crate) activity: Cow<'static, str>,
     /// Counted from 1.
-    pub(crate) attempt: u32,
+    pub(crate) nth: u32,
 }
 
 impl ActivityContext {
@@ -55,7 +55,7 @@ impl ActivityContext {
             execution: ExecutionId(0),
             call: CallId(0),
             activity: "test".into(),
-            attempt: 1,
+            nth: 1,
         };
         Self::new(attempt, States::default(), CancellationToken::new())
     }
@@ -80,7 +80,7 @@ impl ActivityContext {
     /// An attempt that was lost because the process died is not counted: the one that follows it
     /// has the same number.
     pub fn attempt(&self) -> u32 {
-        self.attempt.attempt
+        self.attempt.nth
     }
 
     /// A key that is the same for every attempt at this call and different for every other call

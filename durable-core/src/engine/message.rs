@@ -121,11 +121,16 @@ pub(crate) fn result_of(turn: &Turn) -> Option<Result<Payload, FailureDetails>> 
     if let Event::Terminated { reason } = &last.event {
         return Some(Err(terminated(reason.as_deref())));
     }
-    last.actions.iter().find_map(|action| match action {
+    // What ends an execution is the last thing it does.
+    match last.actions.last()? {
         Action::Complete { output } => Some(Ok(output.clone())),
         Action::Fail { failure } => Some(Err(failure.clone())),
-        _ => None,
-    })
+        Action::ScheduleActivity { .. }
+        | Action::CreateTimer { .. }
+        | Action::AwaitEvent { .. }
+        | Action::Cancel { .. }
+        | Action::SetCustomStatus { .. } => None,
+    }
 }
 
 pub(super) fn terminated(reason: Option<&str>) -> FailureDetails {

@@ -223,9 +223,10 @@ impl<R> Work<R> {
     fn within_limits(&self, actions: Vec<Action>) -> Vec<Action> {
         let too_large = actions.iter().find_map(|action| {
             let len = action.payload()?.len();
-            let (what, limit) = match action {
-                Action::SetCustomStatus { .. } => ("custom status", MAX_CUSTOM_STATUS),
-                _ => ("payload", self.config.max_payload),
+            let (what, limit) = if matches!(action, Action::SetCustomStatus { .. }) {
+                ("custom status", MAX_CUSTOM_STATUS)
+            } else {
+                ("payload", self.config.max_payload)
             };
             (len > limit).then(|| format!("a {what} of {len} bytes is over the limit of {limit}"))
         });

@@ -14,6 +14,10 @@ use crate::time::Timestamp;
 /// What reaches an execution from outside.
 ///
 /// New kinds are added at the end: the position is what is written to disk.
+#[expect(
+    clippy::enum_variant_names,
+    reason = "raising an event is what the field calls it"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// The first event of every execution.
@@ -86,11 +90,6 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// Whether the execution ends with it.
-    pub(crate) fn is_terminal(&self) -> bool {
-        matches!(self, Self::Complete { .. } | Self::Fail { .. })
-    }
-
     /// The payload it carries to the store, for the limit on its size.
     pub(crate) fn payload(&self) -> Option<&Payload> {
         match self {

@@ -180,7 +180,7 @@ impl Runner {
             execution: key.execution,
             call: key.call,
             activity: name,
-            attempt,
+            nth: attempt,
         };
         (activity.run)(
             ActivityContext::new(attempt, self.states.clone(), token),

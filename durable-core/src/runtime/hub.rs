@@ -89,6 +89,21 @@ impl TaskHub {
         WorkerBuilder::new(Arc::clone(&self.shared))
     }
 
+    /// The bytes that the hub takes on disk; 0 of one in memory.
+    ///
+    /// sled gives no space back: it writes again into what has become free.
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed.
+    pub async fn size_on_disk(&self) -> Result<u64, HubError> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let asked = self.shared.inbox.send(ToEngine::SizeOnDisk(reply));
+        asked.map_err(|_| self.shared.why_closed())?;
+        let size = answer.await.map_err(|_| self.shared.why_closed())?;
+        size.map_err(HubError::Store)
+    }
+
     /// Finishes what is under way and lets go of the directory. A worker should be
     /// [shut down](crate::Worker::shutdown) before; what its activities do after is lost and done
     /// again. Every other handle of this hub is of no use afterwards.

@@ -49,6 +49,7 @@ pub(super) enum ToEngine {
     Bounded(Input<Reply>, OwnedSemaphorePermit),
     /// Answers once everything before it is durable.
     Flush(Reply),
+    SizeOnDisk(oneshot::Sender<Result<u64, StoreError>>),
     /// Finish what is here and end.
     Close,
 }
@@ -228,6 +229,10 @@ impl<S: Store> Shell<S> {
                         drop(permit);
                     }
                     ToEngine::Flush(reply) => self.engine.flush(reply),
+                    ToEngine::SizeOnDisk(reply) => {
+                        // Whoever asked may be gone.
+                        let _ = reply.send(self.store.size_on_disk());
+                    }
                     ToEngine::Close => open = false,
                 }
             }
@@ -261,13 +266,14 @@ impl<S: Store> Shell<S> {
             effects,
         }) = self.engine.seal()
         {
-            let prepared = match ops.is_empty() {
-                true => None,
-                false => Some(
+            let prepared = if ops.is_empty() {
+                None
+            } else {
+                Some(
                     self.store
                         .prepare(commit, ops)
                         .map_err(|error| self.stop(error))?,
-                ),
+                )
             };
             self.commits
                 .send(ToCommit {

@@ -181,7 +181,10 @@ pub(super) fn check_history(id: &InstanceId, turns: &[Turn], now: Timestamp) {
                         assert!(begun.insert(*call));
                         timers.insert(*call, *due);
                     }
-                    action => ended |= action.is_terminal(),
+                    Action::Complete { .. } | Action::Fail { .. } => ended = true,
+                    Action::AwaitEvent { .. }
+                    | Action::Cancel { .. }
+                    | Action::SetCustomStatus { .. } => {}
                 }
             }
         }

@@ -195,12 +195,11 @@ impl World {
 
     fn crash_now(&mut self, crash: Crash) -> bool {
         let kept = match crash {
-            Crash::Never => return false,
             Crash::At { at, kept } if self.moves == at && self.crashes == 0 => kept,
             Crash::Twice { at, .. } if self.moves == at && self.crashes == 0 => 1,
             Crash::Twice { at, again } if self.moves == at + again && self.crashes == 1 => 0,
             Crash::Random if self.random(60) == 0 => self.random(4),
-            Crash::At { .. } | Crash::Twice { .. } | Crash::Random => return false,
+            Crash::Never | Crash::At { .. } | Crash::Twice { .. } | Crash::Random => return false,
         };
         self.crashes += 1;
         self.kv.crash(kept);
@@ -317,7 +316,7 @@ impl World {
                 self.process.running.push(dispatch);
             }
             Effect::CancelActivity(key) => {
-                self.process.running.retain(|running| running.key != key)
+                self.process.running.retain(|running| running.key != key);
             }
             Effect::Nudge => self.process.nudges += 1,
         }
@@ -358,7 +357,7 @@ impl World {
 
     fn all_ended(&mut self, instances: &[(InstanceId, Program)]) -> bool {
         // Looking at the disk costs more than a move.
-        self.moves % 16 == 0
+        self.moves.is_multiple_of(16)
             && self.to_ask.is_empty()
             && self.asked.values().all(is_read)
             && instances.iter().all(|(id, _)| {
