@@ -168,7 +168,8 @@ impl Error for NoError {}
 ///
 /// `E` is the activity's own error type where serde can write and read it, else
 /// [`FailureDetails`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// It can itself be the error of an orchestrator, and comes back to whoever waits for that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ActivityError<E> {
     /// The activity returned this error (on its last attempt, if it was retried).

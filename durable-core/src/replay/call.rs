@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::FusedFuture;
+use serde::{Deserialize, Serialize};
 
 use super::state::{Key, Kind, Outcome, drop_op, poll_op, with_state};
 use crate::activity::Activity;
@@ -350,7 +351,7 @@ impl Request for EventRequest {
 }
 
 /// Why a wait for an external event ended without its data.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum EventError {
     /// The event's data is not of the shape that was waited for. The event is used up.
