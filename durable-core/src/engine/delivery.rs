@@ -1,11 +1,13 @@
 //! Handing what has happened to the instance it concerns.
 
 use crate::engine::instance::{Body, Instance, Mail};
-use crate::engine::message::Fetch;
+use crate::engine::message::{ActivityKey, Fetch, Response};
 use crate::engine::work::{Work, set_problem};
 use crate::engine::{Answer, Engine, Want};
+use crate::failure::FailureDetails;
 use crate::history::{Event, Pending};
 use crate::id::InstanceNumber;
+use crate::payload::Payload;
 use crate::store::{InstanceKey, Op, TimerKey, TimerKind};
 
 impl<R: Answer> Engine<R> {
@@ -23,46 +25,17 @@ impl<R: Answer> Engine<R> {
         let Some(instance) = self.instances.get_mut(&number) else {
             return;
         };
-        match want {
-            Want::Mail(mail) => {
-                if matches!(mail.event, Event::Terminated { .. }) {
-                    // Before all that waits, but not before the start.
-                    let place = usize::from(instance.turns == 0 && !instance.mailbox.is_empty());
-                    instance.mailbox.insert(place, mail);
-                } else {
-                    instance.mailbox.push_back(mail);
-                }
-            }
+        let has_work = match want {
+            Want::Mail(mail) => deliver(&mut self.work, instance, mail),
             Want::AttemptEnded { key, result } => {
-                if key.execution != instance.header.execution {
-                    return;
-                }
-                let Some(Pending::Activity { options, .. }) = instance.outstanding.get(key.call)
-                else {
-                    return;
-                };
-                let call = key.call;
-                let event = match result {
-                    Ok(output) => Event::ActivityCompleted { call, output },
-                    Err(failure) => {
-                        let options = options.clone();
-                        instance.last_commit = self.work.commit();
-                        if self.work.retry(instance, call, &options, &failure) {
-                            return;
-                        }
-                        Event::ActivityFailed { call, failure }
-                    }
-                };
-                instance.mailbox.push_back(Mail::new(event));
+                attempt_ended(&mut self.work, instance, key, result)
             }
-            Want::Fire(timer) => {
-                if !fire(&mut self.work, instance, timer) {
-                    return;
-                }
-            }
-            Want::Load | Want::Start(..) | Want::Status(_) | Want::Wait(_) => return,
+            Want::Fire(timer) => fire(&mut self.work, instance, timer),
+            Want::Load | Want::Start(..) | Want::Status(_) | Want::Wait(_) => false,
+        };
+        if has_work {
+            self.make_ready(number);
         }
-        self.make_ready(number);
     }
 
     pub(super) fn make_ready(&mut self, number: InstanceNumber) {
@@ -102,7 +75,49 @@ impl<R: Answer> Engine<R> {
     }
 }
 
-/// A timer is due. Says whether it gave the instance something to do.
+// Each of these says whether it gave the instance something to do.
+
+fn deliver<R>(work: &mut Work<R>, instance: &mut Instance<R>, mail: Mail<R>) -> bool {
+    if matches!(mail.event, Event::Terminated { .. }) {
+        // Before all that waits, but not before the start.
+        let place = usize::from(instance.turns == 0 && !instance.mailbox.is_empty());
+        instance.mailbox.insert(place, mail);
+        return true;
+    }
+    let limit = work.config.max_waiting;
+    if matches!(instance.body, Body::Parked) && instance.mailbox.len() >= limit {
+        if let Some(reply) = mail.reply {
+            work.reply(reply, Response::TooManyWaiting { limit });
+        }
+        return false;
+    }
+    instance.mailbox.push_back(mail);
+    true
+}
+
+fn attempt_ended<R>(
+    work: &mut Work<R>,
+    instance: &mut Instance<R>,
+    key: ActivityKey,
+    result: Result<Payload, FailureDetails>,
+) -> bool {
+    work.running.remove(&key);
+    let call = key.call;
+    let options = match instance.outstanding.get(call) {
+        Some(Pending::Activity { options, .. }) if key.execution == instance.header.execution => {
+            options.clone()
+        }
+        Some(_) | None => return false,
+    };
+    let event = match result {
+        Ok(output) => Event::ActivityCompleted { call, output },
+        Err(failure) if work.retry(instance, call, &options, &failure) => return false,
+        Err(failure) => Event::ActivityFailed { call, failure },
+    };
+    instance.mailbox.push_back(Mail::new(event));
+    true
+}
+
 fn fire<R>(work: &mut Work<R>, instance: &mut Instance<R>, timer: TimerKey) -> bool {
     if timer.execution != instance.header.execution {
         return false;

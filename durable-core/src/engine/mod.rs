@@ -56,6 +56,8 @@ pub(crate) struct Config {
     /// More than this and the rest is for the next commit.
     pub(crate) turns_per_commit: usize,
     pub(crate) bytes_per_commit: usize,
+    /// Events that may wait for an instance that takes no turns.
+    pub(crate) max_waiting: usize,
     /// More than this and the rest is for the instance's next turn: so one busy instance does not
     /// hold up the others.
     pub(crate) events_per_turn: usize,
@@ -72,6 +74,7 @@ impl Default for Config {
             max_live_bytes: 256 * 1024 * 1024,
             turns_per_commit: 256,
             bytes_per_commit: 8 * 1024 * 1024,
+            max_waiting: 100_000,
             events_per_turn: 1024,
             timer_window: 4096,
         }
@@ -207,8 +210,9 @@ impl<R: Answer> Engine<R> {
                 attempt,
                 result,
             } => {
+                // It counts as running until the instance is there to take the answer: else
+                // loading the instance would have it run again.
                 if self.work.running.get(&key) == Some(&attempt) {
-                    self.work.running.remove(&key);
                     let want = Want::AttemptEnded { key, result };
                     self.on_number(key.number, want);
                 }

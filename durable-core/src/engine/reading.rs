@@ -43,20 +43,26 @@ impl<R: Answer> Engine<R> {
             Err(error) => {
                 tracing::error!(%error, ?fetch, "cannot read from the store");
                 self.fetching_timers &= !matches!(fetch, Fetch::Timers { .. });
-                self.fail(wants, &error);
+                self.refuse(wants, &Response::Failed(error));
             }
         }
     }
 
-    pub(super) fn fail(&mut self, wants: Vec<Want<R>>, error: &StoreError) {
+    /// It cannot go on: whoever asked is told so, and an attempt whose answer nobody takes runs no
+    /// more.
+    fn refuse(&mut self, wants: Vec<Want<R>>, response: &Response) {
         for want in wants {
             let reply = match want {
                 Want::Start(_, reply) | Want::Status(reply) | Want::Wait(reply) => Some(reply),
                 Want::Mail(mail) => mail.reply,
-                Want::AttemptEnded { .. } | Want::Fire(_) | Want::Load => None,
+                Want::AttemptEnded { key, .. } => {
+                    self.work.running.remove(&key);
+                    None
+                }
+                Want::Fire(_) | Want::Load => None,
             };
             if let Some(reply) = reply {
-                self.work.reply(reply, Response::Failed(error.clone()));
+                self.work.reply(reply, response.clone());
             }
         }
     }
@@ -78,28 +84,12 @@ impl<R: Answer> Engine<R> {
 
     pub(super) fn loaded(&mut self, stored: Option<Stored>, wants: Vec<Want<R>>) {
         let Some(stored) = stored else {
-            for want in wants {
-                if let Want::Mail(Mail {
-                    reply: Some(reply), ..
-                }) = want
-                {
-                    self.work.reply(reply, Response::NotFound);
-                }
-            }
-            return;
+            return self.refuse(wants, &Response::NotFound);
         };
         let number = stored.header.number;
         let status = stored.header.status;
         if status.is_terminal() {
-            for want in wants {
-                if let Want::Mail(Mail {
-                    reply: Some(reply), ..
-                }) = want
-                {
-                    self.work.reply(reply, Response::Ended(status));
-                }
-            }
-            return;
+            return self.refuse(wants, &Response::Ended(status));
         }
         self.settle(stored);
         for want in wants {

@@ -189,6 +189,7 @@ impl<R> Work<R> {
         let due = self.now.deadline_after(delay);
         let attempts = Attempts { failed, due };
         let number = instance.number();
+        instance.last_commit = self.commit();
         if let Some(Attempts { due, .. }) = instance.attempts.insert(call, attempts.clone()) {
             self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
         }

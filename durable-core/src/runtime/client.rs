@@ -180,6 +180,7 @@ impl Client {
             Response::Done => Ok(()),
             Response::NotFound => Err(InstanceError::NotFound { id }),
             Response::Ended(status) => Err(InstanceError::Ended { id, status }),
+            Response::TooManyWaiting { limit } => Err(InstanceError::TooManyWaiting { id, limit }),
             other => Err(unexpected(&other).into()),
         }
     }

@@ -1,14 +1,14 @@
 //! Drives the engine as a shell would, in an order that the seed decides.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::auditor::Auditor;
 use super::programs::{Program, answer, registry};
 use crate::engine::{
-    Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Fetched, Input, Response,
-    StartRequest,
+    ActivityKey, Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Fetched, Input,
+    Response, StartRequest,
 };
 use crate::id::{EventName, InstanceId};
 use crate::payload::Payload;
@@ -78,6 +78,8 @@ struct Process {
     applied: Vec<(u64, Vec<Effect<Ticket>>)>,
     durable: u64,
     running: Vec<Dispatch>,
+    /// Calls that were answered for good: nothing may run for them again in this process.
+    answered: BTreeSet<ActivityKey>,
     nudges: usize,
 }
 
@@ -103,6 +105,7 @@ impl Process {
             applied: Vec::new(),
             durable,
             running: Vec::new(),
+            answered: BTreeSet::new(),
             nudges: 0,
         }
     }
@@ -280,6 +283,9 @@ impl World {
             ..
         } = self.process.running.swap_remove(place);
         let result = answer(&name, &input, attempt);
+        if result.is_ok() {
+            self.process.answered.insert(key);
+        }
         self.process.engine.handle(Input::AttemptEnded {
             key,
             attempt,
@@ -313,6 +319,16 @@ impl World {
                 // A store that knows nothing of the commits under way.
                 let store = KvStore::open(self.kv.clone(), Path::new("memory")).expect("opens");
                 Auditor::dispatched(&dispatch, &store);
+                assert!(
+                    !self.process.answered.contains(&dispatch.key),
+                    "runs again: {dispatch:?}"
+                );
+                let runs = self
+                    .process
+                    .running
+                    .iter()
+                    .any(|other| other.key == dispatch.key);
+                assert!(!runs, "runs twice: {dispatch:?}");
                 self.process.running.push(dispatch);
             }
             Effect::CancelActivity(key) => {
