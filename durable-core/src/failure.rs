@@ -46,6 +46,18 @@ pub struct FailureDetails {
     retryable: bool,
 }
 
+/// The longest text of a failure that is kept, in bytes.
+const MAX_TEXT: usize = 16 * 1024;
+/// The most causes that are kept.
+const MAX_CAUSES: usize = 16;
+
+fn shortened(mut text: String) -> String {
+    let fits = |at: &usize| text.is_char_boundary(*at);
+    let end = (0..=MAX_TEXT.min(text.len())).rev().find(fits).unwrap_or(0);
+    text.truncate(end);
+    text
+}
+
 impl FailureDetails {
     pub(crate) fn new(
         kind: FailureKind,
@@ -55,7 +67,7 @@ impl FailureDetails {
         Self {
             kind,
             error_type: error_type.into(),
-            message: message.into(),
+            message: shortened(message.into()),
             causes: Vec::new(),
             value: None,
             retryable: true,
@@ -67,8 +79,8 @@ impl FailureDetails {
         let mut causes = Vec::new();
         let mut cause = error.source();
         while let Some(error) = cause {
-            causes.push(error.to_string());
-            cause = error.source();
+            causes.push(shortened(error.to_string()));
+            cause = error.source().filter(|_| causes.len() < MAX_CAUSES);
         }
         Self {
             causes,
@@ -127,6 +139,26 @@ impl FailureDetails {
     /// Whether another attempt may succeed.
     pub fn is_retryable(&self) -> bool {
         self.retryable
+    }
+
+    /// Bytes it takes in history.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = self.causes.iter().map(String::len).sum::<usize>();
+        self.message.len() + texts + self.value.as_ref().map_or(0, Payload::len)
+    }
+
+    /// This failure, or that it is too large to be kept.
+    pub(crate) fn within(self, limit: usize) -> Self {
+        match self.value.as_ref().map(Payload::len) {
+            Some(len) if len > limit => {
+                let text = format!(
+                    "an error of {len} bytes is over the limit of {limit}: {}",
+                    self.message
+                );
+                Self::new(FailureKind::PayloadTooLarge, self.error_type, text).not_retryable()
+            }
+            Some(_) | None => self,
+        }
     }
 
     pub(crate) fn value(&self) -> Option<&Payload> {

@@ -42,6 +42,9 @@ pub(crate) use self::work::OnForeignWake;
 /// The most bytes a custom status may have as JSON; a summary must fit in one record.
 pub(crate) const MAX_CUSTOM_STATUS: usize = 12 * 1024;
 
+/// The most bytes that an orchestrator may ask for in one step: a turn is one record.
+pub(crate) const MAX_STEP: usize = 64 * 1024 * 1024;
+
 /// The bounds that the engine keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
@@ -141,6 +144,7 @@ impl<R: Answer> Engine<R> {
             created,
             active,
             signing_key: _,
+            hub: _,
         } = recovered;
         Self {
             work: Work {

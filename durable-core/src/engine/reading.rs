@@ -1,6 +1,6 @@
 //! What must be read before the engine can go on, and going on once it was.
 
-use crate::engine::instance::{Body, Instance, Mail};
+use crate::engine::instance::{Body, Instance};
 use crate::engine::message::{Effect, Fetch, Fetched, Response, Snapshot, StartRequest};
 use crate::engine::{Answer, Engine, Want};
 use crate::history::Pending;

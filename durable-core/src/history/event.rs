@@ -43,6 +43,19 @@ pub(crate) enum Event {
     },
 }
 
+impl Event {
+    /// Bytes of payload it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Started(started) => started.input.len(),
+            Self::ActivityCompleted { output, .. } => output.len(),
+            Self::ActivityFailed { failure, .. } => failure.bytes(),
+            Self::EventRaised { data, .. } => data.len(),
+            Self::TimerFired { .. } | Self::Terminated { .. } => 0,
+        }
+    }
+}
+
 /// What an execution began with. It names the instance, so that the first record of a history
 /// says whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +103,19 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// Bytes of payload it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Fail { failure } => failure.bytes(),
+            Self::ScheduleActivity { .. }
+            | Self::SetCustomStatus { .. }
+            | Self::Complete { .. }
+            | Self::CreateTimer { .. }
+            | Self::AwaitEvent { .. }
+            | Self::Cancel { .. } => self.payload().map_or(0, Payload::len),
+        }
+    }
+
     /// The payload it carries to the store, for the limit on its size.
     pub(crate) fn payload(&self) -> Option<&Payload> {
         match self {

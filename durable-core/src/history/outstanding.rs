@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 pub(crate) struct Outstanding {
     calls: BTreeMap<CallId, Pending>,
     activities: usize,
+    /// Bytes of input that the activities hold.
+    bytes: usize,
     ended: bool,
 }
 
@@ -44,6 +46,7 @@ impl Outstanding {
         if self.ended {
             closed.extend(std::mem::take(&mut self.calls));
             self.activities = 0;
+            self.bytes = 0;
         }
         closed
     }
@@ -70,6 +73,7 @@ impl Outstanding {
             } => {
                 let (name, input, options) = (name.clone(), input.clone(), options.clone());
                 self.activities += 1;
+                self.bytes += input.len();
                 self.calls.insert(
                     *call,
                     Pending::Activity {
@@ -90,8 +94,9 @@ impl Outstanding {
 
     fn close(&mut self, call: CallId, closed: &mut Vec<(CallId, Pending)>) {
         if let Some(pending) = self.calls.remove(&call) {
-            if matches!(pending, Pending::Activity { .. }) {
+            if let Pending::Activity { input, .. } = &pending {
                 self.activities -= 1;
+                self.bytes -= input.len();
             }
             closed.push((call, pending));
         }
@@ -108,6 +113,11 @@ impl Outstanding {
     /// Whether an activity is outstanding: then the instance must be loaded after a restart.
     pub(crate) fn has_activities(&self) -> bool {
         self.activities > 0
+    }
+
+    /// Bytes of input that is held for activities.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether the execution has ended.

@@ -65,6 +65,7 @@ impl Jobs {
 pub(super) struct Runner {
     pub(super) registry: Arc<Registry>,
     pub(super) states: States,
+    pub(super) hub: u64,
     pub(super) inbox: Inbox,
     /// At most so many attempts run at once; closed when the worker drains.
     pub(super) slots: Arc<Semaphore>,
@@ -144,7 +145,8 @@ impl Runner {
         };
         drop(slot);
         Some(match result {
-            Ok(result) => result.and_then(|output| self.within_limit(output)),
+            Ok(Ok(output)) => self.within_limit(output),
+            Ok(Err(failure)) => Err(failure.within(self.max_payload)),
             Err(limit) => {
                 token.cancel();
                 let text = format!("it took longer than {limit:?}");
@@ -175,6 +177,7 @@ impl Runner {
             ));
         };
         let attempt = Attempt {
+            hub: self.hub,
             instance,
             number: key.number,
             execution: key.execution,

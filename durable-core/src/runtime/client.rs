@@ -68,7 +68,7 @@ impl Client {
     /// A key that was made with this hub, never leaves its directory, and differs for each
     /// `purpose`: for signing links and tokens that must hold across restarts.
     pub fn derive_key(&self, purpose: &str) -> [u8; 32] {
-        self.shared.signing_key.derive(purpose)
+        self.shared.identity.signing_key.derive(purpose)
     }
 
     /// A handle on an instance of a known orchestrator, whether it exists or not.

@@ -9,13 +9,13 @@ use tokio::sync::Semaphore;
 use super::activities::Jobs;
 use super::client::Client;
 use super::error::HubError;
-use super::shell::{Failure, Inbox, Launched, Reply, ToEngine, launch};
+use super::shell::{Failure, Identity, Inbox, Launched, Reply, ToEngine, launch};
 use super::worker::WorkerBuilder;
 use crate::engine::{Command, Config, Input, Response};
+use crate::store::OpenError;
 use crate::store::kv::KvStore;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
-use crate::store::{OpenError, SigningKey};
 
 /// A task hub: orchestrations and all that is known of them, in one directory.
 ///
@@ -48,7 +48,7 @@ pub(super) struct Shared {
     pub(super) jobs: Jobs,
     failure: Failure,
     pub(super) config: Config,
-    pub(super) signing_key: SigningKey,
+    pub(super) identity: Identity,
     threads: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -270,7 +270,7 @@ impl TaskHub {
             permits,
             jobs,
             failure,
-            signing_key,
+            identity,
             threads,
         } = launched;
         let threads = Mutex::new(Some(threads));
@@ -281,7 +281,7 @@ impl TaskHub {
                 jobs,
                 failure,
                 config,
-                signing_key,
+                identity,
                 threads,
             }),
         })

@@ -71,13 +71,20 @@ impl Failure {
     }
 }
 
+/// What makes this hub different from every other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) signing_key: SigningKey,
+    pub(super) hub: u64,
+}
+
 /// What the rest of the hub knows of its threads.
 pub(super) struct Launched {
     pub(super) inbox: Inbox,
     pub(super) permits: Arc<Semaphore>,
     pub(super) jobs: Jobs,
     pub(super) failure: Failure,
-    pub(super) signing_key: SigningKey,
+    pub(super) identity: Identity,
     pub(super) threads: JoinHandle<()>,
 }
 
@@ -110,14 +117,14 @@ pub(super) async fn launch<S: Store>(
         .name("durable-engine".into())
         .spawn(shell);
     let threads = threads.map_err(no_thread)?;
-    let signing_key = is_open.await.unwrap_or_else(|_| Err(died()))?;
+    let identity = is_open.await.unwrap_or_else(|_| Err(died()))?;
     let permits = Arc::new(Semaphore::new(MAX_WAITING_INPUTS));
     Ok(Launched {
         inbox,
         permits,
         jobs,
         failure,
-        signing_key,
+        identity,
         threads,
     })
 }
@@ -143,7 +150,7 @@ fn run<S: Store>(
     inputs: Receiver<ToEngine>,
     jobs: Jobs,
     failure: Failure,
-    opened: oneshot::Sender<Result<SigningKey, OpenError>>,
+    opened: oneshot::Sender<Result<Identity, OpenError>>,
 ) {
     let recovered = match store.recover() {
         Ok(recovered) => recovered,
@@ -166,7 +173,10 @@ fn run<S: Store>(
         inbox: inbox.clone(),
         failure: failure.clone(),
     };
-    let signing_key = recovered.signing_key;
+    let identity = Identity {
+        signing_key: recovered.signing_key,
+        hub: recovered.hub,
+    };
     let engine = Engine::new(config, recovered, foreign_wakes(inbox));
     let committer = std::thread::Builder::new()
         .name("durable-commit".into())
@@ -174,7 +184,7 @@ fn run<S: Store>(
     match committer {
         Ok(committer) => {
             // Nobody may wait for the hub any more.
-            drop(opened.send(Ok(signing_key)));
+            drop(opened.send(Ok(identity)));
             Shell {
                 engine,
                 store,

@@ -129,6 +129,8 @@ pub(crate) struct Recovered {
     /// Those whose work goes on at once, in creation order.
     pub(crate) active: Vec<InstanceNumber>,
     pub(crate) signing_key: SigningKey,
+    /// Tells this hub from every other.
+    pub(crate) hub: u64,
 }
 
 type HmacSha256 = hmac::Hmac<sha2::Sha256>;

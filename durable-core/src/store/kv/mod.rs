@@ -46,6 +46,11 @@ struct Hub {
 }
 
 impl Hub {
+    /// The random half of the id.
+    fn tag(&self) -> u64 {
+        self.id.last_chunk().copied().map_or(0, u64::from_be_bytes)
+    }
+
     fn new(id: HubId) -> Result<Self, StoreError> {
         let mut signing_key = SigningKey::default();
         getrandom::fill(&mut signing_key.0)
@@ -258,6 +263,7 @@ impl<K: KeyValue> Store for KvStore<K> {
             created: ledger.meta.created,
             active: ledger.active.members().collect(),
             signing_key: self.hub.signing_key,
+            hub: self.hub.tag(),
         }))
     }
 
