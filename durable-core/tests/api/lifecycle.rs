@@ -133,6 +133,20 @@ async fn a_status_tells_all_of_an_instance() {
 }
 
 #[tokio::test]
+async fn an_instance_is_created_when_it_is_started_also_on_a_hub_that_was_idle() {
+    on_both(async |hub| {
+        for _ in 0..3 {
+            let before = now();
+            let start = hub.client().start_orchestration::<echo>(String::new());
+            let status = start.await.unwrap().status().await.unwrap().unwrap();
+            assert!(status.created_at() >= before, "{:?}", status.created_at());
+            assert!(status.created_at() <= now());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_orchestrators_own_error_comes_back() {
     on_both(async |hub| {
         let _worker = hub.worker().register::<negotiate>().start().await.unwrap();
