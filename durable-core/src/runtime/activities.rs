@@ -17,7 +17,7 @@ use crate::engine::{ActivityKey, Dispatch, Input};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::payload::Payload;
 use crate::registry::Registry;
-use crate::replay::catch;
+use crate::replay::{Panicked, catch};
 
 /// What a commit sends to the worker.
 #[derive(Debug)]
@@ -105,7 +105,17 @@ impl Runner {
         let runner = Arc::clone(self);
         self.tracker.spawn(async move {
             let (key, attempt) = (dispatch.key, dispatch.attempt);
-            if let Some(result) = runner.attempt(dispatch, token).await {
+            let attempted = Caught(Box::pin(runner.attempt(dispatch, token)));
+            let result = match attempted.await {
+                Ok(result) => result,
+                // It was dropped, and its destructors are what panicked.
+                Err(_) if runner.stop.is_cancelled() => None,
+                Err(panicked) => {
+                    let text = panicked.text();
+                    Some(Err(FailureDetails::new(FailureKind::Panic, "panic", text)))
+                }
+            };
+            if let Some(result) = result {
                 runner.tokens(|tokens| tokens.remove(&key));
                 let ended = Input::AttemptEnded {
                     key,
@@ -130,7 +140,7 @@ impl Runner {
             slot = self.slots.acquire() => slot.ok()?,
         };
         let timeout = dispatch.timeout;
-        let body = Caught(Box::pin(self.body(dispatch, token.clone())));
+        let body = self.body(dispatch, token.clone());
         let limited = async {
             match timeout {
                 None => Ok(body.await),
@@ -193,11 +203,7 @@ impl Runner {
         if output.len() <= self.max_payload {
             return Ok(output);
         }
-        let text = format!(
-            "an output of {} bytes is over the limit of {}",
-            output.len(),
-            self.max_payload
-        );
+        let text = format!("an {what} of {len} bytes is over the limit of {limit}");
         Err(FailureDetails::new(FailureKind::PayloadTooLarge, "durable_core", text).not_retryable())
     }
 }
