@@ -154,7 +154,11 @@ impl Runner {
         };
         drop(slot);
         Some(match result {
-            Ok(result) => result.and_then(|output| self.within_limit(output)),
+            Ok(Ok(output)) => self.within_limit("output", &output).map(|()| output),
+            Ok(Err(failure)) => Err(match failure.value() {
+                Some(value) => self.within_limit("error", value).err().unwrap_or(failure),
+                None => failure,
+            }),
             Err(limit) => {
                 token.cancel();
                 let text = format!("it took longer than {limit:?}");
@@ -199,28 +203,26 @@ impl Runner {
         .await
     }
 
-    fn within_limit(&self, output: Payload) -> Result<Payload, FailureDetails> {
-        if output.len() <= self.max_payload {
-            return Ok(output);
+    fn within_limit(&self, what: &str, payload: &Payload) -> Result<(), FailureDetails> {
+        let (len, limit) = (payload.len(), self.max_payload);
+        if len <= limit {
+            return Ok(());
         }
         let text = format!("an {what} of {len} bytes is over the limit of {limit}");
         Err(FailureDetails::new(FailureKind::PayloadTooLarge, "durable_core", text).not_retryable())
     }
 }
 
-/// A future whose panic is a failed attempt.
+/// A future whose panic is a value. What it drops may panic too.
 struct Caught<F>(Pin<Box<F>>);
 
-impl<F: Future<Output = Result<Payload, FailureDetails>>> Future for Caught<F> {
-    type Output = F::Output;
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        catch(|| self.0.as_mut().poll(cx)).unwrap_or_else(|panicked| {
-            Poll::Ready(Err(FailureDetails::new(
-                FailureKind::Panic,
-                "panic",
-                panicked.text(),
-            )))
-        })
+        match catch(|| self.0.as_mut().poll(cx)) {
+            Ok(polled) => polled.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
     }
 }

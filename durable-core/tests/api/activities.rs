@@ -404,8 +404,16 @@ async fn an_attempt_that_takes_too_long_and_panics_when_dropped_is_a_failed_one(
 #[tokio::test]
 async fn what_is_too_large_fails_and_is_not_tried_again() {
     let large = 3 * 1024 * 1024;
-    let todo = [Do::ReturnBytes(large), Do::Return];
-    check(&todo, 1, Err(("Data", "over the limit of 2097152"))).await;
+    for todo in [Do::ReturnBytes(large), Do::FailWithBytes(large)] {
+        let todo = [todo, Do::Return];
+        check(&todo, 1, Err(("Data", "over the limit of 2097152"))).await;
+    }
+}
+
+#[tokio::test]
+async fn of_a_text_that_is_too_large_the_beginning_is_kept() {
+    let todo = vec![Do::PanicWithBytes(3 * 1024 * 1024); 3];
+    check(&todo, 3, Err(("Panicked", "xxx…"))).await;
 }
 
 #[tokio::test]
