@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::payload::Payload;
 
+/// The most bytes that a failure's message and each of its causes keep.
+const MAX_TEXT: usize = 16 * 1024;
+/// The most causes it keeps.
+const MAX_CAUSES: usize = 64;
+
 /// What kind of failure was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -46,18 +51,6 @@ pub struct FailureDetails {
     retryable: bool,
 }
 
-/// The longest text of a failure that is kept, in bytes.
-const MAX_TEXT: usize = 16 * 1024;
-/// The most causes that are kept.
-const MAX_CAUSES: usize = 16;
-
-fn shortened(mut text: String) -> String {
-    let fits = |at: &usize| text.is_char_boundary(*at);
-    let end = (0..=MAX_TEXT.min(text.len())).rev().find(fits).unwrap_or(0);
-    text.truncate(end);
-    text
-}
-
 impl FailureDetails {
     pub(crate) fn new(
         kind: FailureKind,
@@ -78,9 +71,9 @@ impl FailureDetails {
     pub(crate) fn of_error(error_type: &str, error: &(dyn Error + 'static)) -> Self {
         let mut causes = Vec::new();
         let mut cause = error.source();
-        while let Some(error) = cause {
+        while let Some(error) = cause.filter(|_| causes.len() < MAX_CAUSES) {
             causes.push(shortened(error.to_string()));
-            cause = error.source().filter(|_| causes.len() < MAX_CAUSES);
+            cause = error.source();
         }
         Self {
             causes,
@@ -147,23 +140,19 @@ impl FailureDetails {
         self.message.len() + texts + self.value.as_ref().map_or(0, Payload::len)
     }
 
-    /// This failure, or that it is too large to be kept.
-    pub(crate) fn within(self, limit: usize) -> Self {
-        match self.value.as_ref().map(Payload::len) {
-            Some(len) if len > limit => {
-                let text = format!(
-                    "an error of {len} bytes is over the limit of {limit}: {}",
-                    self.message
-                );
-                Self::new(FailureKind::PayloadTooLarge, self.error_type, text).not_retryable()
-            }
-            Some(_) | None => self,
-        }
-    }
-
     pub(crate) fn value(&self) -> Option<&Payload> {
         self.value.as_ref()
     }
+}
+
+/// A text as it is kept: whoever made an error of it may have put anything in.
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
 }
 
 impl fmt::Display for FailureDetails {

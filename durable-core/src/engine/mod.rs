@@ -229,7 +229,10 @@ impl<R: Answer> Engine<R> {
             }
             Input::WorkerDraining => self.work.draining = true,
             Input::WorkerStopped => self.worker_stopped(),
-            Input::Nudge => self.nudged = false,
+            Input::Nudge => {
+                self.nudged = false;
+                self.load_some();
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::engine::{ActivityKey, Dispatch, Input};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::payload::Payload;
 use crate::registry::Registry;
-use crate::replay::catch;
+use crate::replay::{Panicked, catch};
 
 /// What a commit sends to the worker.
 #[derive(Debug)]
@@ -106,7 +106,17 @@ impl Runner {
         let runner = Arc::clone(self);
         self.tracker.spawn(async move {
             let (key, attempt) = (dispatch.key, dispatch.attempt);
-            if let Some(result) = runner.attempt(dispatch, token).await {
+            let attempted = Caught(Box::pin(runner.attempt(dispatch, token)));
+            let result = match attempted.await {
+                Ok(result) => result,
+                // It was dropped, and its destructors are what panicked.
+                Err(_) if runner.stop.is_cancelled() => None,
+                Err(panicked) => {
+                    let text = panicked.text();
+                    Some(Err(FailureDetails::new(FailureKind::Panic, "panic", text)))
+                }
+            };
+            if let Some(result) = result {
                 runner.tokens(|tokens| tokens.remove(&key));
                 let ended = Input::AttemptEnded {
                     key,
@@ -131,7 +141,7 @@ impl Runner {
             slot = self.slots.acquire() => slot.ok()?,
         };
         let timeout = dispatch.timeout;
-        let body = Caught(Box::pin(self.body(dispatch, token.clone())));
+        let body = self.body(dispatch, token.clone());
         let limited = async {
             match timeout {
                 None => Ok(body.await),
@@ -145,8 +155,11 @@ impl Runner {
         };
         drop(slot);
         Some(match result {
-            Ok(Ok(output)) => self.within_limit(output),
-            Ok(Err(failure)) => Err(failure.within(self.max_payload)),
+            Ok(Ok(output)) => self.within_limit("output", &output).map(|()| output),
+            Ok(Err(failure)) => Err(match failure.value() {
+                Some(value) => self.within_limit("error", value).err().unwrap_or(failure),
+                None => failure,
+            }),
             Err(limit) => {
                 token.cancel();
                 let text = format!("it took longer than {limit:?}");
@@ -192,32 +205,26 @@ impl Runner {
         .await
     }
 
-    fn within_limit(&self, output: Payload) -> Result<Payload, FailureDetails> {
-        if output.len() <= self.max_payload {
-            return Ok(output);
+    fn within_limit(&self, what: &str, payload: &Payload) -> Result<(), FailureDetails> {
+        let (len, limit) = (payload.len(), self.max_payload);
+        if len <= limit {
+            return Ok(());
         }
-        let text = format!(
-            "an output of {} bytes is over the limit of {}",
-            output.len(),
-            self.max_payload
-        );
+        let text = format!("an {what} of {len} bytes is over the limit of {limit}");
         Err(FailureDetails::new(FailureKind::PayloadTooLarge, "durable_core", text).not_retryable())
     }
 }
 
-/// A future whose panic is a failed attempt.
+/// A future whose panic is a value. What it drops may panic too.
 struct Caught<F>(Pin<Box<F>>);
 
-impl<F: Future<Output = Result<Payload, FailureDetails>>> Future for Caught<F> {
-    type Output = F::Output;
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        catch(|| self.0.as_mut().poll(cx)).unwrap_or_else(|panicked| {
-            Poll::Ready(Err(FailureDetails::new(
-                FailureKind::Panic,
-                "panic",
-                panicked.text(),
-            )))
-        })
+        match catch(|| self.0.as_mut().poll(cx)) {
+            Ok(polled) => polled.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
     }
 }

@@ -228,6 +228,9 @@ impl<S: Store> Shell<S> {
             } else {
                 self.wait()
             };
+            // Before the inputs: what they cause happens now, not when the engine last woke.
+            self.engine
+                .advance(clock::now(), self.durable.load(Ordering::Acquire));
             for message in first
                 .into_iter()
                 .chain(self.inputs.try_iter().take(INPUTS_AT_ONCE))
@@ -246,8 +249,6 @@ impl<S: Store> Shell<S> {
                     ToEngine::Close => open = false,
                 }
             }
-            self.engine
-                .advance(clock::now(), self.durable.load(Ordering::Acquire));
             if self.hand_on().is_err() {
                 // The commit thread is gone and has said why.
                 return;
