@@ -34,6 +34,8 @@ impl<R: Answer> Engine<R> {
                 }
             }
             Want::AttemptEnded { key, result } => {
+                // Not before: loading the instance would have the attempt run again.
+                self.work.running.remove(&key);
                 if key.execution != instance.header.execution {
                     return;
                 }

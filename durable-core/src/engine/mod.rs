@@ -211,7 +211,6 @@ impl<R: Answer> Engine<R> {
                 result,
             } => {
                 if self.work.running.get(&key) == Some(&attempt) {
-                    self.work.running.remove(&key);
                     let want = Want::AttemptEnded { key, result };
                     self.on_number(key.number, want);
                 }

@@ -53,7 +53,11 @@ impl<R: Answer> Engine<R> {
             let reply = match want {
                 Want::Start(_, reply) | Want::Status(reply) | Want::Wait(reply) => Some(reply),
                 Want::Mail(mail) => mail.reply,
-                Want::AttemptEnded { .. } | Want::Fire(_) | Want::Load => None,
+                Want::AttemptEnded { key, .. } => {
+                    self.work.running.remove(&key);
+                    None
+                }
+                Want::Fire(_) | Want::Load => None,
             };
             if let Some(reply) = reply {
                 self.work.reply(reply, Response::Failed(error.clone()));

@@ -1,14 +1,14 @@
 //! Drives the engine as a shell would, in an order that the seed decides.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::auditor::Auditor;
 use super::programs::{Program, answer, registry};
 use crate::engine::{
-    Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Fetched, Input, Response,
-    StartRequest,
+    ActivityKey, Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Fetched, Input,
+    Response, StartRequest,
 };
 use crate::id::{EventName, InstanceId};
 use crate::payload::Payload;
@@ -78,6 +78,8 @@ struct Process {
     applied: Vec<(u64, Vec<Effect<Ticket>>)>,
     durable: u64,
     running: Vec<Dispatch>,
+    /// Every attempt that was ever run: none is run twice while the process lives.
+    dispatched: BTreeSet<(ActivityKey, u32)>,
     nudges: usize,
 }
 
@@ -103,6 +105,7 @@ impl Process {
             applied: Vec::new(),
             durable,
             running: Vec::new(),
+            dispatched: BTreeSet::new(),
             nudges: 0,
         }
     }
@@ -313,6 +316,9 @@ impl World {
                 // A store that knows nothing of the commits under way.
                 let store = KvStore::open(self.kv.clone(), Path::new("memory")).expect("opens");
                 Auditor::dispatched(&dispatch, &store);
+                let (key, attempt) = (dispatch.key, dispatch.attempt);
+                let new = self.process.dispatched.insert((key, attempt));
+                assert!(new, "attempt {attempt} at {key:?} runs twice");
                 self.process.running.push(dispatch);
             }
             Effect::CancelActivity(key) => {
