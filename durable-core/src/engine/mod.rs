@@ -188,7 +188,10 @@ impl<R: Answer> Engine<R> {
             && commit <= durable
         {
             self.leaving.pop_front();
-            self.forget(number);
+            // What has arrived meanwhile is refused in a turn, after which it leaves.
+            if self.instances.get(&number).is_some_and(Instance::is_idle) {
+                self.forget(number);
+            }
         }
         self.load_some();
         self.fire_due();

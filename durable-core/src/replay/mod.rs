@@ -26,7 +26,7 @@ pub(crate) use compare::Matching;
 #[cfg(test)]
 use execution::Execution;
 pub(crate) use execution::Fed;
-pub(crate) use panics::{catch, note_locations};
+pub(crate) use panics::{Panicked, catch, note_locations};
 pub(crate) use shadow::Watched;
 pub(crate) use state::Identity;
 pub(crate) use waker::ForeignWake;

@@ -26,15 +26,18 @@ pub(super) enum Program {
     TwoEvents,
     /// An activity that fails twice.
     Retry,
+    /// Ends at once, with events on their way to it.
+    AtOnce,
 }
 
 impl Program {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Chain,
         Self::FanOut,
         Self::EventOrTimer,
         Self::TwoEvents,
         Self::Retry,
+        Self::AtOnce,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -44,6 +47,7 @@ impl Program {
             Self::EventOrTimer => EventOrTimer::NAME,
             Self::TwoEvents => TwoEvents::NAME,
             Self::Retry => Retry::NAME,
+            Self::AtOnce => AtOnce::NAME,
         }
     }
 
@@ -55,6 +59,7 @@ impl Program {
             Self::EventOrTimer => BTreeSet::from(["\"event 1\"", "\"timer\""]),
             Self::TwoEvents => BTreeSet::from(["[1,2]"]),
             Self::Retry => BTreeSet::from(["1"]),
+            Self::AtOnce => BTreeSet::from(["0"]),
         }
     }
 
@@ -63,6 +68,7 @@ impl Program {
         match self {
             Self::EventOrTimer => &[("go", "1")],
             Self::TwoEvents => &[("First", "1"), ("second", "2")],
+            Self::AtOnce => &[("late", "1"), ("late", "2"), ("late", "3")],
             Self::Chain | Self::FanOut | Self::Retry => &[],
         }
     }
@@ -77,6 +83,7 @@ pub(super) fn registry() -> Registry {
     registry.orchestrator::<EventOrTimer>();
     registry.orchestrator::<TwoEvents>();
     registry.orchestrator::<Retry>();
+    registry.orchestrator::<AtOnce>();
     registry
 }
 
@@ -184,6 +191,8 @@ orchestrator!(Retry, |ctx| {
         .await
         .map_err(details)
 });
+
+orchestrator!(AtOnce, |_ctx| Ok(0));
 
 fn details(error: ActivityError<FailureDetails>) -> FailureDetails {
     FailureDetails::new(FailureKind::Application, "ActivityError", error.to_string())

@@ -78,8 +78,8 @@ struct Process {
     applied: Vec<(u64, Vec<Effect<Ticket>>)>,
     durable: u64,
     running: Vec<Dispatch>,
-    /// Calls that were answered for good: nothing may run for them again in this process.
-    answered: BTreeSet<ActivityKey>,
+    /// Every attempt that was ever run: none is run twice while the process lives.
+    dispatched: BTreeSet<(ActivityKey, u32)>,
     nudges: usize,
 }
 
@@ -105,7 +105,7 @@ impl Process {
             applied: Vec::new(),
             durable,
             running: Vec::new(),
-            answered: BTreeSet::new(),
+            dispatched: BTreeSet::new(),
             nudges: 0,
         }
     }
@@ -283,9 +283,6 @@ impl World {
             ..
         } = self.process.running.swap_remove(place);
         let result = answer(&name, &input, attempt);
-        if result.is_ok() {
-            self.process.answered.insert(key);
-        }
         self.process.engine.handle(Input::AttemptEnded {
             key,
             attempt,
@@ -319,16 +316,9 @@ impl World {
                 // A store that knows nothing of the commits under way.
                 let store = KvStore::open(self.kv.clone(), Path::new("memory")).expect("opens");
                 Auditor::dispatched(&dispatch, &store);
-                assert!(
-                    !self.process.answered.contains(&dispatch.key),
-                    "runs again: {dispatch:?}"
-                );
-                let runs = self
-                    .process
-                    .running
-                    .iter()
-                    .any(|other| other.key == dispatch.key);
-                assert!(!runs, "runs twice: {dispatch:?}");
+                let (key, attempt) = (dispatch.key, dispatch.attempt);
+                let new = self.process.dispatched.insert((key, attempt));
+                assert!(new, "attempt {attempt} at {key:?} runs twice");
                 self.process.running.push(dispatch);
             }
             Effect::CancelActivity(key) => {
