@@ -9,6 +9,7 @@ use crate::history::{Action, Event, Turn};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::registry::Registry;
+use crate::replay::InlineStep;
 use crate::store::{Glimpse, Header, InstanceKey, Op, RuntimeStatus, StoreError, Stored, TimerKey};
 
 /// What happens outside. `R` is whatever the shell answers clients with.
@@ -166,7 +167,7 @@ pub(crate) enum Effect<R> {
 }
 
 /// One attempt to be run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Dispatch {
     pub(crate) key: ActivityKey,
     pub(crate) instance: InstanceId,
@@ -174,6 +175,24 @@ pub(crate) struct Dispatch {
     pub(crate) input: Payload,
     pub(crate) attempt: u32,
     pub(crate) timeout: Option<Duration>,
+    /// What runs, if it is not the registered activity of that name.
+    pub(crate) step: Option<InlineStep>,
+}
+
+impl std::fmt::Debug for Dispatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            key,
+            instance,
+            name,
+            attempt,
+            ..
+        } = self;
+        write!(
+            f,
+            "Dispatch({key:?} of {instance}: attempt {attempt} at {name})"
+        )
+    }
 }
 
 /// What the engine must read before it can go on.

@@ -77,6 +77,8 @@ pub(crate) enum Action {
         name: Cow<'static, str>,
         input: Payload,
         options: ActivityOptions,
+        /// What runs is part of the orchestrator's code, not a registered activity.
+        inline: bool,
     },
     CreateTimer {
         call: CallId,

@@ -28,6 +28,7 @@ pub(crate) enum Pending {
         name: Cow<'static, str>,
         input: Payload,
         options: ActivityOptions,
+        inline: bool,
     },
     Timer {
         due: Timestamp,
@@ -70,6 +71,7 @@ impl Outstanding {
                 name,
                 input,
                 options,
+                inline,
             } => {
                 let (name, input, options) = (name.clone(), input.clone(), options.clone());
                 self.activities += 1;
@@ -80,6 +82,7 @@ impl Outstanding {
                         name,
                         input,
                         options,
+                        inline: *inline,
                     },
                 );
             }

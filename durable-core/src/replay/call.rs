@@ -4,6 +4,7 @@
 //! code) is bound when it is made; nothing happens until it is first polled. Each holds numbers
 //! and its request, never a reference to the execution.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use futures_core::FusedFuture;
 use serde::{Deserialize, Serialize};
 
-use super::state::{Key, Kind, Outcome, drop_op, poll_op, with_state};
+use super::state::{InlineStep, Key, Kind, Outcome, drop_op, poll_op, with_state};
 use crate::activity::Activity;
 use crate::failure::{ActivityError, FailureDetails, FailureKind};
 use crate::history::{Action, ActivityOptions};
@@ -150,9 +151,10 @@ pub struct ActivityCall<A: Activity> {
 }
 
 struct ActivityRequest {
-    name: &'static str,
+    name: Cow<'static, str>,
     input: Payload,
     options: ActivityOptions,
+    step: Option<InlineStep>,
 }
 
 impl Request for ActivityRequest {
@@ -161,16 +163,46 @@ impl Request for ActivityRequest {
             name,
             input,
             options,
+            step,
         } = self;
-        (
-            Kind::Activity,
-            Action::ScheduleActivity {
-                call,
-                name: name.into(),
-                input,
-                options,
-            },
-        )
+        let inline = step.is_some();
+        let action = Action::ScheduleActivity {
+            call,
+            name,
+            input,
+            options,
+            inline,
+        };
+        (step.map_or(Kind::Activity, Kind::Inline), action)
+    }
+}
+
+impl Call<ActivityRequest> {
+    fn with_options(mut self, change: impl FnOnce(&mut ActivityOptions)) -> Self {
+        if let Phase::Made(request) = &mut self.phase {
+            change(&mut request.options);
+        }
+        self
+    }
+
+    fn poll_result<T: Wire, E: Wire>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, ActivityError<E>>> {
+        let location = self.location;
+        self.poll(cx).map(|outcome| match outcome {
+            Ok(Outcome::Activity(Ok(output))) => output.decode().map_err(|error| {
+                ActivityError::Data(FailureDetails::serialization("output", &error))
+            }),
+            Ok(Outcome::Activity(Err(failure))) => Err(ActivityError::from_details(failure)),
+            Ok(Outcome::Timer | Outcome::Event(_)) => {
+                Err(ActivityError::OutsideOrchestrator(outside(location)))
+            }
+            Err(refused) if is_outside(&refused) => {
+                Err(ActivityError::OutsideOrchestrator(refused))
+            }
+            Err(refused) => Err(ActivityError::from_details(refused)),
+        })
     }
 }
 
@@ -182,9 +214,10 @@ impl<A: Activity> ActivityCall<A> {
     ) -> Self {
         let request = |_| match input {
             Ok(input) => Ok(ActivityRequest {
-                name: A::NAME,
+                name: A::NAME.into(),
                 input,
                 options: ActivityOptions::default(),
+                step: None,
             }),
             Err(error) => Err(FailureDetails::serialization("input", &error)),
         };
@@ -198,21 +231,20 @@ impl<A: Activity> ActivityCall<A> {
     ///
     /// Default: the first failure is the caller's.
     pub fn retry(self, policy: RetryPolicy) -> Self {
-        self.with_options(|options| options.retry = Some(policy))
+        let call = self
+            .call
+            .with_options(|options| options.retry = Some(policy));
+        Self { call, ..self }
     }
 
     /// The longest one attempt may take; after that its token fires and it counts as failed.
     ///
     /// Default: as long as it likes.
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.with_options(|options| options.timeout = Some(timeout))
-    }
-
-    fn with_options(mut self, change: impl FnOnce(&mut ActivityOptions)) -> Self {
-        if let Phase::Made(request) = &mut self.call.phase {
-            change(&mut request.options);
-        }
-        self
+        let call = self
+            .call
+            .with_options(|options| options.timeout = Some(timeout));
+        Self { call, ..self }
     }
 
     /// Schedules the activity now, without waiting for it.
@@ -226,19 +258,7 @@ impl<A: Activity> Future for ActivityCall<A> {
     type Output = Result<A::Output, ActivityError<A::Error>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.call.poll(cx).map(|outcome| match outcome {
-            Ok(Outcome::Activity(Ok(output))) => output.decode().map_err(|error| {
-                ActivityError::Data(FailureDetails::serialization("output", &error))
-            }),
-            Ok(Outcome::Activity(Err(failure))) => Err(ActivityError::from_details(failure)),
-            Ok(Outcome::Timer | Outcome::Event(_)) => Err(ActivityError::OutsideOrchestrator(
-                outside(self.call.location),
-            )),
-            Err(refused) if is_outside(&refused) => {
-                Err(ActivityError::OutsideOrchestrator(refused))
-            }
-            Err(refused) => Err(ActivityError::from_details(refused)),
-        })
+        self.call.poll_result(cx)
     }
 }
 
@@ -251,6 +271,80 @@ impl<A: Activity> FusedFuture for ActivityCall<A> {
 impl<A: Activity> fmt::Debug for ActivityCall<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ActivityCall({} {})", A::NAME, self.call.id)
+    }
+}
+
+/// A call of a step that is written in the orchestrator itself.
+///
+/// Made by [`OrchestrationContext::run`](super::OrchestrationContext::run).
+#[must_use = "a step does nothing until it is awaited (or `.start()`ed)"]
+pub struct InlineCall<T, E> {
+    call: Call<ActivityRequest>,
+    result: PhantomData<fn() -> (T, E)>,
+}
+
+impl<T: Wire, E: Wire> InlineCall<T, E> {
+    pub(super) fn new(
+        key: Key,
+        name: Cow<'static, str>,
+        step: InlineStep,
+        location: &'static Location<'static>,
+    ) -> Self {
+        let (input, options) = (Payload::NULL, ActivityOptions::default());
+        let request = |_| {
+            Ok(ActivityRequest {
+                name,
+                input,
+                options,
+                step: Some(step),
+            })
+        };
+        Self {
+            call: Call::new(key, location, request),
+            result: PhantomData,
+        }
+    }
+
+    /// Runs a failed step again as `policy` says; see [`ActivityCall::retry`].
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        let call = self
+            .call
+            .with_options(|options| options.retry = Some(policy));
+        Self { call, ..self }
+    }
+
+    /// The longest one attempt may take; see [`ActivityCall::timeout`].
+    pub fn timeout(self, timeout: Duration) -> Self {
+        let call = self
+            .call
+            .with_options(|options| options.timeout = Some(timeout));
+        Self { call, ..self }
+    }
+
+    /// Begins the step now, without waiting for it.
+    pub fn start(mut self) -> Started<Self> {
+        self.call.begin();
+        Started(self)
+    }
+}
+
+impl<T: Wire, E: Wire> Future for InlineCall<T, E> {
+    type Output = Result<T, ActivityError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.call.poll_result(cx)
+    }
+}
+
+impl<T: Wire, E: Wire> FusedFuture for InlineCall<T, E> {
+    fn is_terminated(&self) -> bool {
+        self.call.is_terminated()
+    }
+}
+
+impl<T, E> fmt::Debug for InlineCall<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InlineCall({})", self.call.id)
     }
 }
 

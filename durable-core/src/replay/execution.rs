@@ -14,10 +14,11 @@ use super::compare::{Matching, compare};
 use super::context::OrchestrationContext;
 use super::panics::{self, Panicked};
 use super::problem::{Difference, Place, Problem, ProblemKind, heading};
-use super::state::{Emitted, Entered, Identity, Key, Outcome, State};
+use super::state::{Emitted, Entered, Identity, InlineStep, Key, Outcome, State};
 use super::waker::{ForeignWake, RootWaker};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::{Action, Event, Step, Turn};
+use crate::id::CallId;
 use crate::orchestrator::OrchestratorFuture;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
@@ -303,6 +304,11 @@ impl Execution {
         if let Some(state) = &mut self.state {
             state.shadow = true;
         }
+    }
+
+    /// The code of a call that runs inline.
+    pub(crate) fn inline(&self, call: CallId) -> Option<InlineStep> {
+        self.state.as_ref()?.inline(call)
     }
 
     /// Payload bytes held, for the bound on what stays in memory.

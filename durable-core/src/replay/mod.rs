@@ -18,7 +18,7 @@ mod state;
 mod tests;
 mod waker;
 
-pub use call::{ActivityCall, EventCall, EventError, Started, TimerCall};
+pub use call::{ActivityCall, EventCall, EventError, InlineCall, Started, TimerCall};
 pub use context::OrchestrationContext;
 pub use problem::{Problem, ProblemKind};
 
@@ -28,5 +28,5 @@ use execution::Execution;
 pub(crate) use execution::Fed;
 pub(crate) use panics::{Panicked, catch, note_locations};
 pub(crate) use shadow::Watched;
-pub(crate) use state::Identity;
+pub(crate) use state::{Identity, InlineStep};
 pub(crate) use waker::ForeignWake;

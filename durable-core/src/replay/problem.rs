@@ -177,9 +177,14 @@ pub(super) fn describe(action: Option<&Action>) -> String {
             name,
             input,
             options,
+            inline,
         } => {
             let ActivityOptions { retry, timeout } = options;
-            let mut text = format!("call {call} of activity `{name}` with {input:?}");
+            let mut text = if *inline {
+                format!("step {call} `{name}`")
+            } else {
+                format!("call {call} of activity `{name}` with {input:?}")
+            };
             if let Some(retry) = retry {
                 let _ = write!(text, ", {retry:?}");
             }

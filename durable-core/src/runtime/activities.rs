@@ -180,7 +180,11 @@ impl Runner {
             input,
             attempt,
             timeout: _,
+            step,
         } = dispatch;
+        if let Some(step) = step {
+            return step().await;
+        }
         let Some(activity) = self.registry.find_activity(&name) else {
             let text = format!("`{name}` is not registered");
             return Err(FailureDetails::new(

@@ -4,6 +4,7 @@
 mod activities;
 mod bad_input;
 mod determinism;
+mod inline;
 mod lifecycle;
 mod restart;
 

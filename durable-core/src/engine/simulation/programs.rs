@@ -28,16 +28,19 @@ pub(super) enum Program {
     Retry,
     /// Ends at once, with events on their way to it.
     AtOnce,
+    /// A step of its own code, then an activity.
+    Inline,
 }
 
 impl Program {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Chain,
         Self::FanOut,
         Self::EventOrTimer,
         Self::TwoEvents,
         Self::Retry,
         Self::AtOnce,
+        Self::Inline,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Program {
             Self::TwoEvents => TwoEvents::NAME,
             Self::Retry => Retry::NAME,
             Self::AtOnce => AtOnce::NAME,
+            Self::Inline => Inline::NAME,
         }
     }
 
@@ -60,6 +64,7 @@ impl Program {
             Self::TwoEvents => BTreeSet::from(["[1,2]"]),
             Self::Retry => BTreeSet::from(["1"]),
             Self::AtOnce => BTreeSet::from(["0"]),
+            Self::Inline => BTreeSet::from(["8"]),
         }
     }
 
@@ -69,7 +74,7 @@ impl Program {
             Self::EventOrTimer => &[("go", "1")],
             Self::TwoEvents => &[("First", "1"), ("second", "2")],
             Self::AtOnce => &[("late", "1"), ("late", "2"), ("late", "3")],
-            Self::Chain | Self::FanOut | Self::Retry => &[],
+            Self::Chain | Self::FanOut | Self::Retry | Self::Inline => &[],
         }
     }
 }
@@ -84,6 +89,7 @@ pub(super) fn registry() -> Registry {
     registry.orchestrator::<TwoEvents>();
     registry.orchestrator::<Retry>();
     registry.orchestrator::<AtOnce>();
+    registry.orchestrator::<Inline>();
     registry
 }
 
@@ -194,6 +200,12 @@ orchestrator!(Retry, |ctx| {
 
 orchestrator!(AtOnce, |_ctx| Ok(0));
 
-fn details(error: ActivityError<FailureDetails>) -> FailureDetails {
+orchestrator!(Inline, |ctx| {
+    let step = ctx.run::<u64, NoError, _, _>("seven", || async { Ok(7) });
+    let seven = step.await.map_err(details)?;
+    ctx.call_activity::<Increment>(seven).await.map_err(details)
+});
+
+fn details<E: std::fmt::Display>(error: ActivityError<E>) -> FailureDetails {
     FailureDetails::new(FailureKind::Application, "ActivityError", error.to_string())
 }

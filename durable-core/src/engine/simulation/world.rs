@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use super::auditor::Auditor;
 use super::programs::{Program, answer, registry};
 use crate::engine::{
@@ -280,9 +282,13 @@ impl World {
             name,
             input,
             attempt,
+            step,
             ..
         } = self.process.running.swap_remove(place);
-        let result = answer(&name, &input, attempt);
+        let result = match step {
+            Some(step) => step().now_or_never().expect("it waits for nothing"),
+            None => answer(&name, &input, attempt),
+        };
         self.process.engine.handle(Input::AttemptEnded {
             key,
             attempt,

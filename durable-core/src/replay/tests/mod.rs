@@ -278,6 +278,7 @@ fn show(action: &Action) -> String {
             name,
             input,
             options,
+            inline: _,
         } => {
             let retry = options.retry.as_ref().map_or("", |_| " retried");
             let timeout = options
