@@ -30,10 +30,12 @@ pub(super) enum Program {
     AtOnce,
     /// A step of its own code, then an activity.
     Inline,
+    /// As `FanOut`, with retries and a timer, and terminated from outside at some moment.
+    Terminated,
 }
 
 impl Program {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Chain,
         Self::FanOut,
         Self::EventOrTimer,
@@ -41,6 +43,7 @@ impl Program {
         Self::Retry,
         Self::AtOnce,
         Self::Inline,
+        Self::Terminated,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -52,6 +55,7 @@ impl Program {
             Self::Retry => Retry::NAME,
             Self::AtOnce => AtOnce::NAME,
             Self::Inline => Inline::NAME,
+            Self::Terminated => Busy::NAME,
         }
     }
 
@@ -65,6 +69,7 @@ impl Program {
             Self::Retry => BTreeSet::from(["1"]),
             Self::AtOnce => BTreeSet::from(["0"]),
             Self::Inline => BTreeSet::from(["8"]),
+            Self::Terminated => BTreeSet::from(["3", "terminated: enough"]),
         }
     }
 
@@ -74,7 +79,7 @@ impl Program {
             Self::EventOrTimer => &[("go", "1")],
             Self::TwoEvents => &[("First", "1"), ("second", "2")],
             Self::AtOnce => &[("late", "1"), ("late", "2"), ("late", "3")],
-            Self::Chain | Self::FanOut | Self::Retry | Self::Inline => &[],
+            Self::Chain | Self::FanOut | Self::Retry | Self::Inline | Self::Terminated => &[],
         }
     }
 }
@@ -90,6 +95,7 @@ pub(super) fn registry() -> Registry {
     registry.orchestrator::<Retry>();
     registry.orchestrator::<AtOnce>();
     registry.orchestrator::<Inline>();
+    registry.orchestrator::<Busy>();
     registry
 }
 
@@ -199,6 +205,17 @@ orchestrator!(Retry, |ctx| {
 });
 
 orchestrator!(AtOnce, |_ctx| Ok(0));
+
+orchestrator!(Busy, |ctx| {
+    let policy = RetryPolicy::exponential(5, Duration::from_secs(1));
+    let calls = join_all((0..3).map(|_| ctx.call_activity::<Flaky>(0).retry(policy.clone())));
+    let timer = ctx.create_timer(Duration::from_secs(10));
+    let (outputs, ()) = futures_util::join!(calls, timer);
+    let outputs: Result<Vec<u64>, _> = outputs.into_iter().collect();
+    outputs
+        .map(|outputs| outputs.into_iter().sum::<u64>())
+        .map_err(details)
+});
 
 orchestrator!(Inline, |ctx| {
     let step = ctx.run::<u64, NoError, _, _>("seven", || async { Ok(7) });

@@ -12,6 +12,7 @@ use crate::engine::{
     ActivityKey, Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Fetched, Input,
     Response, StartRequest,
 };
+use crate::failure::FailureKind;
 use crate::id::{EventName, InstanceId};
 use crate::payload::Payload;
 use crate::store::Store;
@@ -65,6 +66,10 @@ pub(super) struct World {
     to_ask: VecDeque<Command>,
     asked: BTreeMap<Ticket, Command>,
     next_ticket: u64,
+    /// Instances to be terminated at some moment.
+    to_terminate: Vec<InstanceId>,
+    /// Everything has ended: nobody asks for anything new.
+    quiet: bool,
     auditor: Auditor,
     moves: u64,
     crashes: u64,
@@ -152,6 +157,8 @@ impl World {
             to_ask: VecDeque::new(),
             asked: BTreeMap::new(),
             next_ticket: 0,
+            to_terminate: Vec::new(),
+            quiet: false,
             auditor: Auditor::default(),
             moves: 0,
             crashes: 0,
@@ -183,6 +190,9 @@ impl World {
                 });
             }
         }
+        let to_terminate = |(_, program): &&(_, Program)| *program == Program::Terminated;
+        let to_terminate = instances.iter().filter(to_terminate);
+        self.to_terminate = to_terminate.map(|(id, _)| id.clone()).collect();
         while !self.all_ended(&instances) {
             if self.crash_now(crash) {
                 continue;
@@ -261,7 +271,7 @@ impl World {
         self.process.engine.handle(Input::Client(command, ticket));
     }
 
-    /// Somebody reads a status.
+    /// Somebody reads a status, waits for an end, or brings one about.
     fn look(&mut self) {
         let ids: Vec<_> = self.auditor.acknowledged().cloned().collect();
         let reading = self
@@ -269,9 +279,17 @@ impl World {
             .values()
             .filter(|command| is_read(command))
             .count();
-        if !ids.is_empty() && reading < 3 {
+        if !ids.is_empty() && reading < 3 && !self.quiet {
             let id = ids[self.random(ids.len())].clone();
-            self.send(Command::Status { id });
+            if self.random(3) == 0 {
+                self.send(Command::Wait { id });
+            } else if self.to_terminate.contains(&id) && self.random(4) == 0 {
+                self.to_terminate.retain(|other| *other != id);
+                let reason = Some("enough".to_owned());
+                self.send(Command::Terminate { id, reason });
+            } else {
+                self.send(Command::Status { id });
+            }
         }
     }
 
@@ -346,7 +364,12 @@ impl World {
                 self.auditor
                     .raised(id, &String::from_utf8_lossy(data.as_bytes()));
             }
-            (Command::Raise { .. }, Response::Ended(_)) => {}
+            (Command::Terminate { id, .. }, Response::Done) => self.auditor.terminated(id),
+            (Command::Raise { .. } | Command::Terminate { .. }, Response::Ended(_)) => {}
+            (Command::Wait { id }, Response::Status(snapshot)) => {
+                assert!(snapshot.header.status.is_terminal(), "{id}: told too early");
+                self.auditor.read(id, response);
+            }
             (Command::Status { id }, response) => self.auditor.read(id, response),
             (command, response) => panic!("{command:?} was answered {response:?}"),
         }
@@ -369,13 +392,15 @@ impl World {
 
     fn all_ended(&mut self, instances: &[(InstanceId, Program)]) -> bool {
         // Looking at the disk costs more than a move.
-        self.moves.is_multiple_of(16)
-            && self.to_ask.is_empty()
-            && self.asked.values().all(is_read)
-            && instances.iter().all(|(id, _)| {
-                let glimpse = self.process.store.glimpse(id).expect("reads");
-                glimpse.is_some_and(|glimpse| glimpse.header.status.is_terminal())
-            })
+        if !self.moves.is_multiple_of(16) || !self.to_ask.is_empty() {
+            return false;
+        }
+        self.quiet = instances.iter().all(|(id, _)| {
+            let glimpse = self.process.store.glimpse(id).expect("reads");
+            glimpse.is_some_and(|glimpse| glimpse.header.status.is_terminal())
+        });
+        // Whoever waits must be told, too.
+        self.quiet && self.asked.is_empty()
     }
 
     fn check_ends(mut self, instances: &[(InstanceId, Program)]) -> Run {
@@ -391,6 +416,9 @@ impl World {
             let snapshot = crate::engine::Snapshot::of_glimpse(glimpse);
             let output = match &snapshot.result {
                 Some(Ok(output)) => String::from_utf8_lossy(output.as_bytes()).into_owned(),
+                Some(Err(failure)) if failure.kind() == FailureKind::Terminated => {
+                    format!("terminated: {failure}")
+                }
                 other => panic!("{id} {program:?} ended {other:?}"),
             };
             assert!(
@@ -398,6 +426,7 @@ impl World {
                 "{id} {program:?} ended with {output}"
             );
             self.auditor.read(id, &Response::Status(Box::new(snapshot)));
+            self.auditor.ended(id, &output);
             outputs.push((id.clone(), output));
         }
         let timers = self.process.store.timers(None, 100).expect("reads");
@@ -423,7 +452,7 @@ fn start(id: &InstanceId, program: Program) -> Command {
 }
 
 fn is_read(command: &Command) -> bool {
-    matches!(command, Command::Status { .. })
+    matches!(command, Command::Status { .. } | Command::Wait { .. })
 }
 
 fn target(command: &Command) -> &InstanceId {
