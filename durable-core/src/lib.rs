@@ -113,8 +113,8 @@ pub use orchestrator::Orchestrator;
 pub use payload::Wire;
 pub use registry::Register;
 pub use replay::{
-    ActivityCall, EventCall, EventError, InlineCall, OrchestrationContext, Problem, ProblemKind,
-    Started, TimerCall,
+    ActivityCall, EventCall, EventError, OrchestrationContext, Problem, ProblemKind, Started,
+    TimerCall,
 };
 pub use retry::RetryPolicy;
 pub use runtime::{

@@ -17,7 +17,6 @@ use futures_core::FusedFuture;
 use serde::{Deserialize, Serialize};
 
 use super::state::{InlineStep, Key, Kind, Outcome, drop_op, poll_op, with_state};
-use crate::activity::Activity;
 use crate::failure::{ActivityError, FailureDetails, FailureKind};
 use crate::history::{Action, ActivityOptions};
 use crate::id::{CallId, EventName};
@@ -141,13 +140,14 @@ fn is_outside(details: &FailureDetails) -> bool {
     details.error_type() == OUTSIDE
 }
 
-/// A call of an activity: a future that ends with what the activity returned.
+/// A call of an activity or of an inline step: a future that ends with what that returned.
 ///
-/// Made by [`OrchestrationContext::call_activity`](super::OrchestrationContext::call_activity).
+/// Made by [`OrchestrationContext::call_activity`](super::OrchestrationContext::call_activity) and
+/// [`OrchestrationContext::run`](super::OrchestrationContext::run).
 #[must_use = "a call does nothing until it is awaited (or `.start()`ed)"]
-pub struct ActivityCall<A: Activity> {
+pub struct ActivityCall<T, E> {
     call: Call<ActivityRequest>,
-    activity: PhantomData<fn() -> A>,
+    result: PhantomData<fn() -> (T, E)>,
 }
 
 struct ActivityRequest {
@@ -177,20 +177,64 @@ impl Request for ActivityRequest {
     }
 }
 
-impl Call<ActivityRequest> {
+impl<T: Wire, E: Wire> ActivityCall<T, E> {
+    pub(super) fn new(
+        key: Key,
+        name: Cow<'static, str>,
+        input: Result<Payload, serde_json::Error>,
+        step: Option<InlineStep>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        let options = ActivityOptions::default();
+        let request = |_| match input {
+            Ok(input) => Ok(ActivityRequest {
+                name,
+                input,
+                options,
+                step,
+            }),
+            Err(error) => Err(FailureDetails::serialization("input", &error)),
+        };
+        Self {
+            call: Call::new(key, location, request),
+            result: PhantomData,
+        }
+    }
+
+    /// Tries a failed activity again as `policy` says. Attempts and delays survive a restart.
+    ///
+    /// Default: the first failure is the caller's.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.with_options(|options| options.retry = Some(policy))
+    }
+
+    /// The longest one attempt may take; after that its token fires and it counts as failed.
+    ///
+    /// Default: as long as it likes.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with_options(|options| options.timeout = Some(timeout))
+    }
+
     fn with_options(mut self, change: impl FnOnce(&mut ActivityOptions)) -> Self {
-        if let Phase::Made(request) = &mut self.phase {
+        if let Phase::Made(request) = &mut self.call.phase {
             change(&mut request.options);
         }
         self
     }
 
-    fn poll_result<T: Wire, E: Wire>(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<T, ActivityError<E>>> {
-        let location = self.location;
-        self.poll(cx).map(|outcome| match outcome {
+    /// Schedules the activity now, without waiting for it.
+    pub fn start(mut self) -> Started<Self> {
+        self.call.begin();
+        Started(self)
+    }
+}
+
+impl<T: Wire, E: Wire> Future for ActivityCall<T, E> {
+    type Output = Result<T, ActivityError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let location = self.call.location;
+        self.call.poll(cx).map(|outcome| match outcome {
             Ok(Outcome::Activity(Ok(output))) => output.decode().map_err(|error| {
                 ActivityError::Data(FailureDetails::serialization("output", &error))
             }),
@@ -206,145 +250,15 @@ impl Call<ActivityRequest> {
     }
 }
 
-impl<A: Activity> ActivityCall<A> {
-    pub(super) fn new(
-        key: Key,
-        input: Result<Payload, serde_json::Error>,
-        location: &'static Location<'static>,
-    ) -> Self {
-        let request = |_| match input {
-            Ok(input) => Ok(ActivityRequest {
-                name: A::NAME.into(),
-                input,
-                options: ActivityOptions::default(),
-                step: None,
-            }),
-            Err(error) => Err(FailureDetails::serialization("input", &error)),
-        };
-        Self {
-            call: Call::new(key, location, request),
-            activity: PhantomData,
-        }
-    }
-
-    /// Tries a failed activity again as `policy` says. Attempts and delays survive a restart.
-    ///
-    /// Default: the first failure is the caller's.
-    pub fn retry(self, policy: RetryPolicy) -> Self {
-        let call = self
-            .call
-            .with_options(|options| options.retry = Some(policy));
-        Self { call, ..self }
-    }
-
-    /// The longest one attempt may take; after that its token fires and it counts as failed.
-    ///
-    /// Default: as long as it likes.
-    pub fn timeout(self, timeout: Duration) -> Self {
-        let call = self
-            .call
-            .with_options(|options| options.timeout = Some(timeout));
-        Self { call, ..self }
-    }
-
-    /// Schedules the activity now, without waiting for it.
-    pub fn start(mut self) -> Started<Self> {
-        self.call.begin();
-        Started(self)
-    }
-}
-
-impl<A: Activity> Future for ActivityCall<A> {
-    type Output = Result<A::Output, ActivityError<A::Error>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.call.poll_result(cx)
-    }
-}
-
-impl<A: Activity> FusedFuture for ActivityCall<A> {
+impl<T: Wire, E: Wire> FusedFuture for ActivityCall<T, E> {
     fn is_terminated(&self) -> bool {
         self.call.is_terminated()
     }
 }
 
-impl<A: Activity> fmt::Debug for ActivityCall<A> {
+impl<T, E> fmt::Debug for ActivityCall<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ActivityCall({} {})", A::NAME, self.call.id)
-    }
-}
-
-/// A call of a step that is written in the orchestrator itself.
-///
-/// Made by [`OrchestrationContext::run`](super::OrchestrationContext::run).
-#[must_use = "a step does nothing until it is awaited (or `.start()`ed)"]
-pub struct InlineCall<T, E> {
-    call: Call<ActivityRequest>,
-    result: PhantomData<fn() -> (T, E)>,
-}
-
-impl<T: Wire, E: Wire> InlineCall<T, E> {
-    pub(super) fn new(
-        key: Key,
-        name: Cow<'static, str>,
-        step: InlineStep,
-        location: &'static Location<'static>,
-    ) -> Self {
-        let (input, options) = (Payload::NULL, ActivityOptions::default());
-        let request = |_| {
-            Ok(ActivityRequest {
-                name,
-                input,
-                options,
-                step: Some(step),
-            })
-        };
-        Self {
-            call: Call::new(key, location, request),
-            result: PhantomData,
-        }
-    }
-
-    /// Runs a failed step again as `policy` says; see [`ActivityCall::retry`].
-    pub fn retry(self, policy: RetryPolicy) -> Self {
-        let call = self
-            .call
-            .with_options(|options| options.retry = Some(policy));
-        Self { call, ..self }
-    }
-
-    /// The longest one attempt may take; see [`ActivityCall::timeout`].
-    pub fn timeout(self, timeout: Duration) -> Self {
-        let call = self
-            .call
-            .with_options(|options| options.timeout = Some(timeout));
-        Self { call, ..self }
-    }
-
-    /// Begins the step now, without waiting for it.
-    pub fn start(mut self) -> Started<Self> {
-        self.call.begin();
-        Started(self)
-    }
-}
-
-impl<T: Wire, E: Wire> Future for InlineCall<T, E> {
-    type Output = Result<T, ActivityError<E>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.call.poll_result(cx)
-    }
-}
-
-impl<T: Wire, E: Wire> FusedFuture for InlineCall<T, E> {
-    fn is_terminated(&self) -> bool {
-        self.call.is_terminated()
-    }
-}
-
-impl<T, E> fmt::Debug for InlineCall<T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InlineCall({})", self.call.id)
+        write!(f, "ActivityCall({})", self.call.id)
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::call::{ActivityCall, EventCall, InlineCall, TimerCall};
-use super::state::{Key, State, with_state};
+use super::call::{ActivityCall, EventCall, TimerCall};
+use super::state::{InlineStep, Key, State, with_state};
 use crate::activity::{Activity, ActivityFuture};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::Action;
@@ -44,8 +44,14 @@ impl OrchestrationContext {
     ///
     /// Dropping it after that cancels the activity: its token fires and its result is ignored.
     #[track_caller]
-    pub fn call_activity<A: Activity>(self, input: A::Input) -> ActivityCall<A> {
-        ActivityCall::new(self.key, input.to_payload(), Location::caller())
+    pub fn call_activity<A: Activity>(self, input: A::Input) -> ActivityCall<A::Output, A::Error> {
+        ActivityCall::new(
+            self.key,
+            A::NAME.into(),
+            input.to_payload(),
+            None,
+            Location::caller(),
+        )
     }
 
     /// Runs a small step that is written here, and records its result: for what is not worth an
@@ -67,7 +73,11 @@ impl OrchestrationContext {
     /// }
     /// ```
     #[track_caller]
-    pub fn run<T, E, F, Fut>(self, name: impl Into<Cow<'static, str>>, step: F) -> InlineCall<T, E>
+    pub fn run<T, E, F, Fut>(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        step: F,
+    ) -> ActivityCall<T, E>
     where
         T: Wire,
         E: Wire,
@@ -83,7 +93,14 @@ impl OrchestrationContext {
                     .map_err(|error| FailureDetails::serialization("output", &error))
             })
         };
-        InlineCall::new(self.key, name.into(), Arc::new(step), Location::caller())
+        let step: Option<InlineStep> = Some(Arc::new(step));
+        ActivityCall::new(
+            self.key,
+            name.into(),
+            Ok(Payload::NULL),
+            step,
+            Location::caller(),
+        )
     }
 
     /// A timer that survives the process: it ends `delay` after now, never early.

@@ -18,7 +18,7 @@ mod state;
 mod tests;
 mod waker;
 
-pub use call::{ActivityCall, EventCall, EventError, InlineCall, Started, TimerCall};
+pub use call::{ActivityCall, EventCall, EventError, Started, TimerCall};
 pub use context::OrchestrationContext;
 pub use problem::{Problem, ProblemKind};
 

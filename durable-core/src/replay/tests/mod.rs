@@ -64,6 +64,9 @@ use crate::payload::Payload;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
 
+/// The future of a call of `A`.
+type CallOf<A> = ActivityCall<<A as Activity>::Output, <A as Activity>::Error>;
+
 struct Work;
 struct Other;
 

@@ -98,7 +98,7 @@ fn go_on_from(run: RunOrchestrator, recorded: &Recorded, cut: usize, same: Same)
 }
 
 /// A call of `work`.
-fn work(ctx: OrchestrationContext, input: u32) -> ActivityCall<Work> {
+fn work(ctx: OrchestrationContext, input: u32) -> CallOf<Work> {
     ctx.call_activity(input)
 }
 
