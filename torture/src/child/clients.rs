@@ -9,6 +9,7 @@ use durable_core::{
     CancellationToken, Client, HubError, InstanceError, OrchestrationStatus, Orchestrator,
     StartError,
 };
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use super::programs::{chain, decide, endless, fan, ledger, retry};
@@ -113,27 +114,39 @@ impl Clients {
         start.await.map(drop)
     }
 
-    /// Raises one event after the other until the instance has ended. None is ever raised again.
+    /// Raises events until the instance has ended, now and then some right after one another. None
+    /// is ever raised again.
     async fn raise(&self, n: u64, name: usize, plan: &Plan, ended: &CancellationToken) {
         let mut rng = rng(&[self.round, n, name as u64]);
-        for number in self.round * 1_000_000.. {
+        let mut number = self.round * 1_000_000;
+        let mut wanted = true;
+        while wanted {
             pause(&mut rng, plan.event_pause).await;
             if ended.is_cancelled() {
                 break;
             }
-            report(&Line::Raising { n, name, number });
-            match self.client.raise_event(id(n), NAMES[name], &number).await {
-                Ok(()) => report(&Line::Raised { n, name, number }),
-                Err(InstanceError::Ended { .. }) => {
-                    report(&Line::Refused { n, name, number });
-                    break;
-                }
-                Err(error) => {
-                    mishap(format!("event for {n}: {error}"));
-                    break;
-                }
+            let numbers = number..number + rng.u64(1..4);
+            number = numbers.end;
+            for number in numbers.clone() {
+                report(&Line::Raising { n, name, number });
             }
+            // Sent in this order, because polled in this order.
+            let all = join_all(numbers.map(|number| self.raise_one(n, name, number))).await;
+            wanted = all.into_iter().all(|accepted| accepted);
         }
+    }
+
+    /// Says whether the event was accepted.
+    async fn raise_one(&self, n: u64, name: usize, number: u64) -> bool {
+        match self.client.raise_event(id(n), NAMES[name], &number).await {
+            Ok(()) => {
+                report(&Line::Raised { n, name, number });
+                return true;
+            }
+            Err(InstanceError::Ended { .. }) => report(&Line::Refused { n, name, number }),
+            Err(error) => mishap(format!("event for {n}: {error}")),
+        }
+        false
     }
 
     async fn read(&self, n: u64, ended: &CancellationToken) {

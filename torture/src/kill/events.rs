@@ -1,4 +1,4 @@
-//! The events of one name that were raised for one instance, one at a time and each once.
+//! The events of one name that were raised for one instance, in a known order and each once.
 
 use super::instance::{Judged, changed, duplicated, lost};
 
@@ -44,12 +44,13 @@ impl Events {
 
     /// Says whether it was too late.
     fn settle(&mut self, number: u64, fate: Fate) -> Judged<bool> {
-        match self.0.last_mut() {
-            Some(event) if event.number == number => {
+        let answered = |event: &&mut Event| event.number == number && event.fate == Fate::Unknown;
+        match self.0.iter_mut().rev().find(answered) {
+            Some(event) => {
                 event.fate = fate;
                 Ok(event.too_late)
             }
-            _ => changed(format!("event {number} was answered and not raised")),
+            None => changed(format!("event {number} was answered and not raised")),
         }
     }
 
