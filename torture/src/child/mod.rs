@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use durable_core::TaskHub;
+use durable_core::{TaskHub, Worker, WorkerError};
 use serde::{Deserialize, Serialize};
 
 use self::clients::Clients;
@@ -19,6 +19,7 @@ use self::report::report;
 use crate::AnyError;
 use crate::clock::Stopwatch;
 use crate::line::Line;
+use crate::plan::rng;
 
 /// How a child is started. The rest it is told through its standard input.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct Brief {
     pub(crate) finish: Option<Vec<u64>>,
     /// The most orchestrators in memory.
     pub(crate) max_live: usize,
+    /// How often the worker stops and another one starts.
+    pub(crate) restarts: u64,
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), AnyError> {
@@ -62,7 +65,7 @@ async fn work(options: &Options, brief: Brief) -> Result<(), AnyError> {
         .max_live_instances(brief.max_live)
         .open(&options.dir)
         .await?;
-    let worker = hub.worker().register_all().start().await?;
+    let mut worker = Some(hub.worker().register_all().start().await?);
     let open_us = u64::try_from(opening.elapsed().as_micros())?;
     report(&Line::Ready { open_us });
 
@@ -73,7 +76,9 @@ async fn work(options: &Options, brief: Brief) -> Result<(), AnyError> {
         asks: AtomicU64::new(0),
         next: AtomicU64::new(brief.first),
     });
-    clients.drive_all(&brief).await;
+    let restarts = restart(&hub, &mut worker, rng(&[options.seed, brief.round]), &brief);
+    let ((), restarted) = tokio::join!(clients.drive_all(&brief), restarts);
+    restarted?;
     let Some(known) = brief.finish else {
         // Nothing is left but to be killed.
         return std::future::pending().await;
@@ -81,10 +86,30 @@ async fn work(options: &Options, brief: Brief) -> Result<(), AnyError> {
     for n in known {
         clients.look(n).await;
     }
-    worker.shutdown().await;
+    if let Some(worker) = worker {
+        worker.shutdown().await;
+    }
     drop(clients);
     hub.close().await?;
     report(&Line::Finished);
+    Ok(())
+}
+
+/// Stops the worker in good order and starts another one: what arrives between is kept.
+async fn restart(
+    hub: &TaskHub,
+    worker: &mut Option<Worker>,
+    mut rng: fastrand::Rng,
+    brief: &Brief,
+) -> Result<(), WorkerError> {
+    for _ in 0..brief.restarts {
+        pause(&mut rng, Duration::from_millis(60)).await;
+        if let Some(worker) = worker.take() {
+            worker.shutdown().await;
+        }
+        pause(&mut rng, Duration::from_millis(20)).await;
+        *worker = Some(hub.worker().register_all().start().await?);
+    }
     Ok(())
 }
 

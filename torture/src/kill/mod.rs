@@ -20,6 +20,7 @@ use fastrand::Rng;
 use self::journal::Journal;
 use self::model::{Breach, Model};
 use self::process::{Process, Timeout};
+use crate::child::Brief;
 use crate::line::{Line, complain, say};
 use crate::plan::rng;
 use crate::{AnyError, Verdict};
@@ -98,9 +99,18 @@ impl<'a> Torture<'a> {
         self.model.begin_round();
         let Options { instances, .. } = *self.options;
         let max_live = *self.rng.choice(&[3, 8, 20_000, 20_000]).unwrap_or(&3);
-        let brief = self
-            .model
-            .brief(instances * STARTS_PER_LANE, instances, max_live);
+        let restarts = if self.rng.bool() {
+            self.rng.u64(1..8)
+        } else {
+            0
+        };
+        let brief = Brief {
+            starts: instances * STARTS_PER_LANE,
+            at_once: instances,
+            max_live,
+            restarts,
+            ..self.model.brief()
+        };
         let process = Process::start(&self.hub, self.options.seed, &brief)?;
         // Some while they open the hub and recover, most while they work.
         let early = self.rng.u8(0..4) == 0;
@@ -137,8 +147,10 @@ impl<'a> Torture<'a> {
     /// One child that is left alive until everything has ended.
     fn audit(&mut self) -> Result<(), AnyError> {
         self.model.begin_round();
-        let mut brief = self.model.brief(0, 0, 20_000);
-        brief.finish = Some(self.model.all());
+        let brief = Brief {
+            finish: Some(self.model.all()),
+            ..self.model.brief()
+        };
         let process = Process::start(&self.hub, self.options.seed, &brief)?;
         loop {
             match process.line(FINISH_LIMIT) {

@@ -85,19 +85,20 @@ impl Model {
         self.asked.clear();
     }
 
-    /// What the next child has to know.
-    pub(crate) fn brief(&self, starts: u64, at_once: u64, max_live: usize) -> Brief {
+    /// What the next child has to know; so it starts nothing new.
+    pub(crate) fn brief(&self) -> Brief {
         let exists = |n: &u64| self.known.get(n).is_some_and(Known::exists);
         let (open, unsure) = self.open.iter().copied().partition(exists);
         Brief {
             round: self.round,
-            starts,
-            at_once,
+            starts: 0,
+            at_once: 0,
             first: self.known.last_key_value().map_or(0, |(n, _)| n + 1),
             open,
             unsure,
             finish: None,
-            max_live,
+            max_live: 20_000,
+            restarts: 0,
         }
     }
 

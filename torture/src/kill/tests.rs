@@ -397,7 +397,7 @@ fn the_next_child_told_what_is_open_and_what_is_unsure() {
     let story = long_chain();
     let (n, unsure) = (story.n, story.n + 5);
     let story = story.says(Line::Starting { n: unsure }).killed();
-    let brief = story.model.brief(1, 1, 1);
+    let brief = story.model.brief();
     assert_eq!((brief.first, brief.round), (unsure + 1, 2));
     assert_eq!((brief.open, brief.unsure), (vec![n], vec![unsure]));
     let story = story.ends_with([&[], &[]]);
