@@ -526,6 +526,33 @@ async fn a_call_of_a_missing_activity_waits_for_a_worker_that_has_it() {
     .await;
 }
 
+#[tokio::test]
+async fn who_gives_up_a_missing_activity_has_no_problem_any_more() {
+    #[orchestrator]
+    async fn goes_on(ctx: OrchestrationContext) -> String {
+        let gave_up: String = tokio::select! { biased;
+            _ = ctx.call_activity::<super::step>("a".to_owned()) => unreachable!(),
+            go = ctx.wait_for_external_event("give up") => go.unwrap(),
+        };
+        let go: String = ctx.wait_for_external_event("go").await.unwrap();
+        format!("{gave_up} {go}")
+    }
+    on_both(async |hub| {
+        let mut site = Site::new(hub);
+        site.deploy(WorkerBuilder::register::<goes_on>).await;
+        let client = hub.client();
+        let start = client.start_orchestration::<goes_on>(()).id("x");
+        start.await.unwrap();
+        site.blocked(ProblemKind::ActivityNotRegistered).await;
+        client.raise_event("x", "give up", "gave up").await.unwrap();
+        let status = client.status("x").await.unwrap().unwrap();
+        assert_eq!(status.problem(), None);
+        client.raise_event("x", "go", "went on").await.unwrap();
+        site.check_output("gave up went on").await;
+    })
+    .await;
+}
+
 /// Sleeps as it would anywhere else.
 async fn sleep_a_little() {
     tokio::time::sleep(Duration::from_millis(1)).await;
