@@ -51,6 +51,7 @@ fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
     who_is_active_is_known_after_any_number_of_changes(&fresh());
     turns_of_any_size_come_back(&fresh());
     ids_that_look_alike_are_apart(&fresh());
+    an_active_instance_that_is_gone_is_damage(&fresh());
     a_gap_in_a_history_is_damage(&fresh());
 }
 
@@ -400,6 +401,19 @@ fn ids_that_look_alike_are_apart<S: Store>(open: &impl Fn() -> S) {
     });
 }
 
+fn an_active_instance_that_is_gone_is_damage<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    commit(&store, 1, vec![active(0, true)]);
+    let header = header("x", 1, RuntimeStatus::Pending, 0);
+    commit(&store, 2, vec![put(&header), active(1, true)]);
+    and_reopened(store, open, |store| {
+        for number in [0, 1] {
+            let loaded = store.load(&by_number(number));
+            assert!(matches!(loaded, Err(StoreError::Corrupt { .. })));
+        }
+    });
+}
+
 fn a_gap_in_a_history_is_damage<S: Store>(open: &impl Fn() -> S) {
     let store = open();
     let cases: [(&str, &[u32], u32, bool); 4] = [
@@ -559,6 +573,29 @@ fn a_flipped_bit_is_an_error_and_never_another_answer() {
         }
         assert!(noticed, "{key:?}");
     }
+}
+
+#[test]
+fn a_lost_record_that_must_be_there_is_an_error() {
+    let whole = read_all(&three_instances());
+    let mut unnoticed = Vec::new();
+    for (key, _) in pairs(&three_instances()) {
+        let memory = three_instances();
+        memory
+            .apply(memory.batch(vec![Write::Remove(key.clone())]))
+            .unwrap();
+        let read = read_all(&memory);
+        if read.iter().all(Result::is_ok) {
+            unnoticed.push((key[0], read == whole));
+        }
+    }
+    unnoticed.dedup_by_key(|(kind, _)| *kind);
+    // Nothing counts what waits in an inbox, the timers, nor the newest change of the active set.
+    let kinds: Vec<_> = unnoticed
+        .iter()
+        .map(|(kind, _)| char::from(*kind))
+        .collect();
+    assert_eq!(kinds, ['j', 'q', 't']);
 }
 
 fn pairs(memory: &MemoryKv) -> Vec<(Vec<u8>, Vec<u8>)> {
