@@ -262,8 +262,8 @@ async fn a_start_that_is_dropped_on_its_way_has_happened_or_not() {
             .start_orchestration::<echo>("x".to_owned())
             .id("x")
             .into_future();
-        // Polled once: the engine has the command, and nobody waits for its answer.
-        assert!(futures_util::poll!(&mut start).is_pending());
+        // Polled once: the engine has the command, and nobody waits for its answer any more.
+        let _ = futures_util::poll!(&mut start);
         drop(start);
         let again = client.start_orchestration::<echo>("x".to_owned()).id("x");
         match again.await {
