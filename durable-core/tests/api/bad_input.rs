@@ -714,6 +714,22 @@ async fn a_directory_that_is_open_is_in_use() {
     TaskHub::open(&path).await.unwrap().close().await.unwrap();
 }
 
+#[tokio::test]
+async fn an_open_that_is_given_up_lets_go_of_the_directory() {
+    let place = Place::new();
+    for waits in 0..20 {
+        let mut open = Box::pin(TaskHub::open(place.0.path().join("orders.db")));
+        for _ in 0..waits * 20 {
+            if futures_util::poll!(&mut open).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(open);
+        place.open().await.close().await.unwrap();
+    }
+}
+
 const CHILD: &str = "DURABLE_TEST_HUB";
 
 /// Not a test of its own: what [`a_directory_is_in_use_while_another_process_has_it`] runs as
