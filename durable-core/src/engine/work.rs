@@ -115,8 +115,35 @@ impl<R> Work<R> {
                 if self.running.remove(&key).is_some() {
                     self.effects.push(Effect::CancelActivity(key));
                 }
+                self.reconsider_missing(instance);
             }
         }
+    }
+
+    /// With the last call of a missing activity that problem is gone.
+    fn reconsider_missing(&self, instance: &mut Instance<R>) {
+        let kind = instance
+            .header
+            .problem
+            .as_ref()
+            .map(|(problem, _)| problem.kind());
+        let Some(registry) = self
+            .registry
+            .as_ref()
+            .filter(|_| kind == Some(ProblemKind::ActivityNotRegistered))
+        else {
+            return;
+        };
+        let missing = instance
+            .outstanding
+            .iter()
+            .find_map(|(_, pending)| match pending {
+                Pending::Activity { name, .. } if registry.find_activity(name).is_none() => {
+                    Some(unregistered(name))
+                }
+                Pending::Activity { .. } | Pending::Timer { .. } => None,
+            });
+        set_problem(instance, missing, self.now);
     }
 
     fn forget_attempts(&mut self, instance: &mut Instance<R>, call: CallId) {

@@ -117,7 +117,9 @@ pub(super) async fn launch<S: Store>(
         .name("durable-engine".into())
         .spawn(shell);
     let threads = threads.map_err(no_thread)?;
+    let unwanted = CloseOnDrop(Some(inbox.clone()));
     let identity = is_open.await.unwrap_or_else(|_| Err(died()))?;
+    unwanted.keep_open();
     let permits = Arc::new(Semaphore::new(MAX_WAITING_INPUTS));
     Ok(Launched {
         inbox,
@@ -127,6 +129,24 @@ pub(super) async fn launch<S: Store>(
         identity,
         threads,
     })
+}
+
+/// Ends the hub's threads if whoever opens it does not wait for them: nobody else could.
+struct CloseOnDrop(Option<Inbox>);
+
+impl CloseOnDrop {
+    fn keep_open(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.0.take() {
+            // It may not have opened; then there is nothing to close.
+            drop(inbox.send(ToEngine::Close));
+        }
+    }
 }
 
 fn no_thread(error: std::io::Error) -> OpenError {

@@ -5,6 +5,8 @@
 //! syncing are apart, so that encoding happens off the commit thread and one sync serves many
 //! commits.
 
+#[cfg(test)]
+mod conformance;
 mod error;
 mod header;
 pub(crate) mod kv;

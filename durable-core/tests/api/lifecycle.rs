@@ -262,8 +262,8 @@ async fn a_start_that_is_dropped_on_its_way_has_happened_or_not() {
             .start_orchestration::<echo>("x".to_owned())
             .id("x")
             .into_future();
-        // Polled once: the engine has the command, and nobody waits for its answer.
-        assert!(futures_util::poll!(&mut start).is_pending());
+        // Polled once: the engine has the command, and nobody waits for its answer any more.
+        let _ = futures_util::poll!(&mut start);
         drop(start);
         let again = client.start_orchestration::<echo>("x".to_owned()).id("x");
         match again.await {
@@ -368,6 +368,67 @@ async fn events_go_to_waits_in_the_order_of_their_arrival_whatever_the_case() {
             instance.raise_event(name, &data).await.unwrap();
         }
         assert_eq!(instance.wait_for_completion().await.unwrap(), [1, 4, 2]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn thousands_at_once_are_all_served_and_none_is_held_up_by_a_busy_one() {
+    const EVENTS: usize = 3000;
+    #[orchestrator]
+    async fn collect(ctx: OrchestrationContext) -> Vec<usize> {
+        let mut got = Vec::new();
+        while got.len() < EVENTS {
+            got.push(ctx.wait_for_external_event("n").await.unwrap());
+        }
+        got
+    }
+    on_both(async |hub| {
+        let worker = worker(hub, &Steps::free().0).register::<collect>();
+        let _worker = worker.start().await.unwrap();
+        let client = hub.client();
+        let start = client.start_orchestration::<collect>(());
+        let busy = start.await.unwrap();
+        let raised = (0..EVENTS).map(|n| {
+            let busy = busy.clone();
+            async move { busy.raise_event("n", &n).await.unwrap() }
+        });
+        let echoes = (0..2000).map(|n: u32| {
+            let start = client.start_orchestration::<echo>(n.to_string());
+            async move { start.await.unwrap().wait_for_completion().await.unwrap() }
+        });
+        let raised = futures_util::future::join_all(raised);
+        let echoes = futures_util::future::join_all(echoes);
+        let (_, echoes) = soon(futures_util::future::join(raised, echoes)).await;
+        assert!(echoes.into_iter().eq((0..2000).map(|n| n.to_string())));
+        let mut got = soon(busy.wait_for_completion()).await.unwrap();
+        // What is raised at once has no order.
+        got.sort_unstable();
+        assert!(got.into_iter().eq(0..EVENTS));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn delays_without_end_are_no_mistake() {
+    #[orchestrator]
+    async fn for_ever(ctx: OrchestrationContext) -> String {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+        tokio::select! { biased;
+            () = ctx.create_timer(Duration::MAX) => "too early".to_owned(),
+            () = ctx.create_timer_at(at) => "too early".to_owned(),
+            go = ctx.wait_for_external_event("go") => go.unwrap(),
+        }
+    }
+    on_both(async |hub| {
+        let worker = hub.worker().register::<for_ever>().register::<nap>();
+        let _worker = worker.start().await.unwrap();
+        let start = hub.client().start_orchestration::<for_ever>(());
+        let instance = start.await.unwrap();
+        let start = hub.client().start_orchestration::<nap>(5);
+        start.await.unwrap().wait_for_completion().await.unwrap();
+        instance.raise_event("go", "enough").await.unwrap();
+        assert_eq!(instance.wait_for_completion().await.unwrap(), "enough");
     })
     .await;
 }

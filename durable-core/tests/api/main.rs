@@ -1,6 +1,13 @@
 //! What a program that uses this library can rely on, tested as it would use it: on a hub in memory
 //! and on one in a directory.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not as expected fails the test"
+)]
+#![expect(clippy::unused_async, reason = "orchestrators are async")]
+
 mod activities;
 mod bad_input;
 mod determinism;
@@ -58,10 +65,9 @@ fn soon<F: IntoFuture>(future: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();
     let future = future.into_future();
     async move {
-        match tokio::time::timeout(Duration::from_secs(30), future).await {
-            Ok(value) => value,
-            Err(_) => panic!("what was awaited at {caller} does not happen"),
-        }
+        let limited = tokio::time::timeout(Duration::from_secs(30), future);
+        let late = |_| panic!("what was awaited at {caller} does not happen");
+        limited.await.unwrap_or_else(late)
     }
 }
 
@@ -95,9 +101,15 @@ struct Steps {
 impl Steps {
     /// Steps that wait, and the names of those that have begun.
     fn held() -> (Self, mpsc::UnboundedReceiver<String>) {
-        let (began, begun) = mpsc::unbounded_channel();
+        let (sender, begun) = mpsc::unbounded_channel();
         let permits = Arc::new(Semaphore::new(0));
-        (Self { began, permits }, begun)
+        (
+            Self {
+                began: sender,
+                permits,
+            },
+            begun,
+        )
     }
 
     /// Steps that end at once.

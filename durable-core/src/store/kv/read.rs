@@ -169,6 +169,12 @@ fn header(kv: &impl KeyValue, key: &InstanceKey) -> Result<Option<Header>, Store
     };
     let Some(id) = id else { return Ok(None) };
     let found: Option<Header> = one(kv, keys::header(&id))?;
+    if let (None, InstanceKey::Number(_)) = (&found, key) {
+        // Its history is there.
+        return Err(StoreError::corrupt(format!(
+            "the header of instance {id} is missing"
+        )));
+    }
     Ok(found.filter(|header| match key {
         InstanceKey::Id(_) => true,
         // The id may have been used again since: that is another incarnation.
