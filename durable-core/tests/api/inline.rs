@@ -108,7 +108,7 @@ async fn another_step_in_its_place_is_a_divergence() {
         pub(super) async fn orchestrate(
             ctx: OrchestrationContext,
         ) -> Result<(), ActivityError<String>> {
-            ctx.run("old name", || std::future::pending()).await
+            ctx.run("old name", std::future::pending).await
         }
     }
     mod after {
