@@ -1,1 +1,56 @@
-fn main() {}
+//! Benchmarks as programs: each prints one JSON line.
+//!
+//! ```text
+//! cargo run --release -p durable-benches -- chain --concurrency 512 --seconds 30 --warmup 2000000
+//! ```
+//!
+//! Every commit is synced. The machine's own limit (`limit_per_s`) is measured in the same run, in
+//! slices between those of the workload: one packed 300-byte sled record per durable commit, as
+//! many to a sync as the workload has at once (at most 256). Compare ratios, not absolute figures.
+
+mod args;
+mod limit;
+mod measure;
+mod workloads;
+
+use serde::Serialize;
+
+use crate::args::{Args, Workload};
+
+// The largest single gain there is for sled, which allocates a lot; a library must not choose.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The one line that is printed.
+#[derive(Debug, Serialize)]
+struct Report {
+    workload: &'static str,
+    store: &'static str,
+    durability: &'static str,
+    concurrency: usize,
+    throughput_per_s: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    cpu_s: f64,
+    rss_mb: f64,
+    limit_per_s: f64,
+    /// The p50 of one durable commit of the limit, in the same run.
+    limit_p50_ms: f64,
+    #[serde(flatten)]
+    more: serde_json::Map<String, serde_json::Value>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Args::parse()?;
+    let report = match args.workload {
+        Workload::Chain => workloads::chain::run(&args).await?,
+        Workload::Hello => workloads::hello::run(&args).await?,
+        Workload::Fanout => workloads::fanout::run(&args).await?,
+    };
+    #[expect(clippy::print_stdout, reason = "the line is what this program is for")]
+    {
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    Ok(())
+}

@@ -134,6 +134,12 @@ impl FailureDetails {
         self.retryable
     }
 
+    /// Bytes it takes in history.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = self.causes.iter().map(String::len).sum::<usize>();
+        self.message.len() + texts + self.value.as_ref().map_or(0, Payload::len)
+    }
+
     pub(crate) fn value(&self) -> Option<&Payload> {
         self.value.as_ref()
     }
@@ -183,7 +189,8 @@ impl Error for NoError {}
 ///
 /// `E` is the activity's own error type where serde can write and read it, else
 /// [`FailureDetails`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// It can itself be the error of an orchestrator, and comes back to whoever waits for that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ActivityError<E> {
     /// The activity returned this error (on its last attempt, if it was retried).

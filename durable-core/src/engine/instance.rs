@@ -192,6 +192,6 @@ impl<R> Instance<R> {
             Body::Live(watched) => watched.bytes(),
             Body::Fresh | Body::Parked | Body::Ended => 0,
         };
-        FRAME + body + self.input.as_ref().map_or(0, Payload::len)
+        FRAME + body + self.outstanding.bytes() + self.input.as_ref().map_or(0, Payload::len)
     }
 }

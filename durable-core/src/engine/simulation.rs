@@ -46,9 +46,11 @@ fn random_mixtures_under_random_crashes_end_right() {
     let mut crashes = 0;
     for seed in 0..300 {
         let programs: Vec<_> = (0..8)
-            .map(|n| Program::ALL[(seed as usize + n) % Program::ALL.len()])
+            .map(|n| Program::ALL[(seed + n) % Program::ALL.len()])
             .collect();
-        crashes += World::new(seed).run(&programs, Crash::Random).crashes;
+        crashes += World::new(seed as u64)
+            .run(&programs, Crash::Random)
+            .crashes;
     }
     assert!(crashes > 300, "{crashes}");
 }

@@ -12,7 +12,7 @@ use crate::store::{Attempts, Op, TimerKey, TimerKind};
 use crate::time::Timestamp;
 
 use super::Config;
-use super::instance::Instance;
+use super::instance::{Body, Instance};
 use super::message::{ActivityKey, Dispatch, Effect, Response};
 use super::timers::Timers;
 
@@ -161,6 +161,7 @@ impl<R> Work<R> {
             name,
             input,
             options,
+            inline,
         }) = instance.outstanding.get(call)
         else {
             return;
@@ -168,9 +169,18 @@ impl<R> Work<R> {
         let Some(registry) = self.registry.as_ref().filter(|_| !self.draining) else {
             return;
         };
-        if registry.find_activity(name).is_none() {
+        // The code of an inline step is where the live orchestrator made the call.
+        let step = match &instance.body {
+            Body::Live(watched) if *inline => watched.inline(call),
+            Body::Live(_) | Body::Fresh | Body::Parked | Body::Ended => None,
+        };
+        if !inline && registry.find_activity(name).is_none() {
             let problem = unregistered(name);
             set_problem(instance, Some(problem), self.now);
+            return;
+        }
+        if *inline && step.is_none() {
+            // It is made again when the instance is replayed.
             return;
         }
         let key = instance.key_of(call);
@@ -190,6 +200,7 @@ impl<R> Work<R> {
             input: input.clone(),
             attempt,
             timeout: options.timeout,
+            step,
         }));
     }
 
@@ -216,6 +227,7 @@ impl<R> Work<R> {
         let due = self.now.deadline_after(delay);
         let attempts = Attempts { failed, due };
         let number = instance.number();
+        instance.last_commit = self.commit();
         if let Some(Attempts { due, .. }) = instance.attempts.insert(call, attempts.clone()) {
             self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
         }

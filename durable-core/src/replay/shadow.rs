@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::compare::{Matching, compare};
 use super::execution::{Execution, Fed};
 use super::problem::{Place, Problem, ProblemKind};
-use super::state::Identity;
+use super::state::{Identity, InlineStep};
 use super::waker::ForeignWake;
 use crate::history::{Event, Turn};
+use crate::id::CallId;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
 
@@ -95,6 +96,11 @@ impl Watched {
             }
         }
         self.main.replay(turn, self.turns, matching)
+    }
+
+    /// See [`Execution::inline`].
+    pub(crate) fn inline(&self, call: CallId) -> Option<InlineStep> {
+        self.main.inline(call)
     }
 
     /// Bytes this holds: payloads, and an estimate for each open call.

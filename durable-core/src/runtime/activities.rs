@@ -65,6 +65,7 @@ impl Jobs {
 pub(super) struct Runner {
     pub(super) registry: Arc<Registry>,
     pub(super) states: States,
+    pub(super) hub: u64,
     pub(super) inbox: Inbox,
     /// At most so many attempts run at once; closed when the worker drains.
     pub(super) slots: Arc<Semaphore>,
@@ -179,7 +180,11 @@ impl Runner {
             input,
             attempt,
             timeout: _,
+            step,
         } = dispatch;
+        if let Some(step) = step {
+            return step().await;
+        }
         let Some(activity) = self.registry.find_activity(&name) else {
             let text = format!("`{name}` is not registered");
             return Err(FailureDetails::new(
@@ -189,12 +194,13 @@ impl Runner {
             ));
         };
         let attempt = Attempt {
+            hub: self.hub,
             instance,
             number: key.number,
             execution: key.execution,
             call: key.call,
             activity: name,
-            attempt,
+            nth: attempt,
         };
         (activity.run)(
             ActivityContext::new(attempt, self.states.clone(), token),

@@ -1,5 +1,10 @@
 //! The client: starts, queries and steers instances.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each command has a few right answers, every other one is wrong"
+)]
+
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -31,12 +36,39 @@ impl Client {
     /// [`id`](StartOrchestration::id) first if there is a natural one, so that starting twice is
     /// refused.
     pub fn start_orchestration<O: Orchestrator>(&self, input: O::Input) -> StartOrchestration<O> {
-        StartOrchestration {
+        let start = Start {
             client: self.clone(),
+            name: O::NAME.to_owned(),
+            version: O::VERSION.to_owned(),
             input: input.to_payload().map_err(|error| error.to_string()),
             id: None,
+        };
+        StartOrchestration {
+            start,
             orchestrator: PhantomData,
         }
+    }
+
+    /// Starts an orchestration that is known by name only, with JSON text as its input (nothing
+    /// stands for `null`). For dynamic use: a router, a tool; elsewhere
+    /// [`start_orchestration`](Self::start_orchestration) is checked by the compiler.
+    ///
+    /// The input is not compared with the orchestrator's type: what it cannot read stops the
+    /// instance with a [`Problem`](crate::Problem).
+    pub fn start_by_name(&self, name: impl Into<String>, input: impl Into<Vec<u8>>) -> StartByName {
+        StartByName(Start {
+            client: self.clone(),
+            name: name.into(),
+            version: String::new(),
+            input: Payload::from_json(input.into()).map_err(|error| error.to_string()),
+            id: None,
+        })
+    }
+
+    /// A key that was made with this hub, never leaves its directory, and differs for each
+    /// `purpose`: for signing links and tokens that must hold across restarts.
+    pub fn derive_key(&self, purpose: &str) -> [u8; 32] {
+        self.shared.identity.signing_key.derive(purpose)
     }
 
     /// A handle on an instance of a known orchestrator, whether it exists or not.
@@ -148,6 +180,7 @@ impl Client {
             Response::Done => Ok(()),
             Response::NotFound => Err(InstanceError::NotFound { id }),
             Response::Ended(status) => Err(InstanceError::Ended { id, status }),
+            Response::TooManyWaiting { limit } => Err(InstanceError::TooManyWaiting { id, limit }),
             other => Err(unexpected(&other).into()),
         }
     }
@@ -159,58 +192,65 @@ fn unexpected(response: &Response) -> HubError {
     HubError::Store(StoreError::fatal(format!("unexpected answer {response:?}")))
 }
 
+/// What every start has.
+#[derive(Debug)]
+struct Start {
+    client: Client,
+    name: String,
+    version: String,
+    input: Result<Payload, String>,
+    id: Option<Result<InstanceId, InvalidInstanceId>>,
+}
+
+impl Start {
+    fn set_id(&mut self, id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>) {
+        self.id = Some(id.try_into().map_err(Into::into));
+    }
+
+    async fn start(self) -> Result<(Client, InstanceId), StartError> {
+        let Self {
+            client,
+            name,
+            version,
+            input,
+            id,
+        } = self;
+        let fresh = id.is_none();
+        let id = id.unwrap_or_else(|| Ok(InstanceId::generate()))?;
+        let input = input.map_err(|message| StartError::Input { message })?;
+        let (len, limit) = (input.len(), client.shared.config.max_payload);
+        if len > limit {
+            return Err(StartError::TooLarge { len, limit });
+        }
+        let request = StartRequest {
+            id: id.clone(),
+            name: name.clone(),
+            version,
+            input,
+            fresh,
+        };
+        match client.shared.ask(Command::Start(request)).await? {
+            // Ended: it was terminated before its first turn was taken.
+            Response::Done | Response::Ended(_) => Ok((client, id)),
+            Response::AlreadyExists(status) => Err(StartError::AlreadyExists { id, status }),
+            Response::NotRegistered { known } => Err(StartError::NotRegistered { name, known }),
+            other => Err(unexpected(&other).into()),
+        }
+    }
+}
+
 /// An orchestration about to be started: await it.
 #[must_use = "nothing is started until this is awaited"]
 pub struct StartOrchestration<O> {
-    client: Client,
-    input: Result<Payload, String>,
-    id: Option<Result<InstanceId, InvalidInstanceId>>,
+    start: Start,
     orchestrator: PhantomData<fn() -> O>,
 }
 
 impl<O: Orchestrator> StartOrchestration<O> {
     /// The instance's id. Default: a new one, made of a UUID.
     pub fn id(mut self, id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>) -> Self {
-        self.id = Some(id.try_into().map_err(Into::into));
+        self.start.set_id(id);
         self
-    }
-
-    async fn start(self) -> Result<Instance<O>, StartError> {
-        let fresh = self.id.is_none();
-        let id = self.id.unwrap_or_else(|| Ok(InstanceId::generate()))?;
-        let input = self
-            .input
-            .map_err(|message| StartError::Input { message })?;
-        let (len, limit) = (input.len(), self.client.shared.config.max_payload);
-        if len > limit {
-            return Err(StartError::TooLarge { len, limit });
-        }
-        let request = StartRequest {
-            id: id.clone(),
-            name: O::NAME.to_owned(),
-            version: O::VERSION.to_owned(),
-            input,
-            fresh,
-        };
-        match self.client.shared.ask(Command::Start(request)).await? {
-            Response::Done => Ok(Instance {
-                client: self.client,
-                id,
-                orchestrator: PhantomData,
-            }),
-            Response::AlreadyExists(status) => Err(StartError::AlreadyExists { id, status }),
-            Response::NotRegistered { known } => Err(StartError::NotRegistered {
-                name: O::NAME.to_owned(),
-                known,
-            }),
-            // It was terminated before its first turn was taken.
-            Response::Ended(_) => Ok(Instance {
-                client: self.client,
-                id,
-                orchestrator: PhantomData,
-            }),
-            other => Err(unexpected(&other).into()),
-        }
     }
 }
 
@@ -219,15 +259,50 @@ impl<O: Orchestrator> IntoFuture for StartOrchestration<O> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.start())
+        Box::pin(async move {
+            let (client, id) = self.start.start().await?;
+            Ok(Instance {
+                client,
+                id,
+                orchestrator: PhantomData,
+            })
+        })
     }
 }
 
 impl<O> std::fmt::Debug for StartOrchestration<O> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StartOrchestration")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_tuple("StartOrchestration")
+            .field(&self.start)
+            .finish()
+    }
+}
+
+/// An orchestration, known by name, about to be started: await it.
+#[must_use = "nothing is started until this is awaited"]
+#[derive(Debug)]
+pub struct StartByName(Start);
+
+impl StartByName {
+    /// The instance's id. Default: a new one, made of a UUID.
+    pub fn id(mut self, id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>) -> Self {
+        self.0.set_id(id);
+        self
+    }
+
+    /// The orchestrator's version. Default: the one without a version.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.0.version = version.into();
+        self
+    }
+}
+
+impl IntoFuture for StartByName {
+    type Output = Result<InstanceId, StartError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.0.start().await.map(|(_, id)| id) })
     }
 }
 

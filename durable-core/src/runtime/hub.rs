@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::activities::Jobs;
 use super::client::Client;
 use super::error::HubError;
-use super::shell::{Failure, Inbox, Launched, Reply, ToEngine, launch};
+use super::shell::{Failure, Identity, Inbox, Launched, Reply, ToEngine, launch};
 use super::worker::WorkerBuilder;
 use crate::engine::{Command, Config, Input, Response};
 use crate::store::OpenError;
@@ -48,6 +48,7 @@ pub(super) struct Shared {
     pub(super) jobs: Jobs,
     failure: Failure,
     pub(super) config: Config,
+    pub(super) identity: Identity,
     threads: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -86,6 +87,21 @@ impl TaskHub {
     /// Builds what runs orchestrators and activities in this process.
     pub fn worker(&self) -> WorkerBuilder {
         WorkerBuilder::new(Arc::clone(&self.shared))
+    }
+
+    /// The bytes that the hub takes on disk; 0 of one in memory.
+    ///
+    /// sled gives no space back: it writes again into what has become free.
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed.
+    pub async fn size_on_disk(&self) -> Result<u64, HubError> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let asked = self.shared.inbox.send(ToEngine::SizeOnDisk(reply));
+        asked.map_err(|_| self.shared.why_closed())?;
+        let size = answer.await.map_err(|_| self.shared.why_closed())?;
+        size.map_err(HubError::Store)
     }
 
     /// Finishes what is under way and lets go of the directory. A worker should be
@@ -254,6 +270,7 @@ impl TaskHub {
             permits,
             jobs,
             failure,
+            identity,
             threads,
         } = launched;
         let threads = Mutex::new(Some(threads));
@@ -264,6 +281,7 @@ impl TaskHub {
                 jobs,
                 failure,
                 config,
+                identity,
                 threads,
             }),
         })

@@ -10,7 +10,7 @@ mod shell;
 mod status;
 mod worker;
 
-pub use client::{Client, Instance, StartOrchestration};
+pub use client::{Client, Instance, StartByName, StartOrchestration};
 pub use error::{HubError, InstanceError, OrchestrationError, StartError, WorkerError};
 pub use hub::{TaskHub, TaskHubOptions};
 pub use status::OrchestrationStatus;

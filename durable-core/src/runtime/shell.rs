@@ -18,7 +18,7 @@ use super::committer::{Committer, ToCommit};
 use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{OpenError, SigningKey, Store, StoreError};
 
 /// Where a client's answer goes.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ pub(super) enum ToEngine {
     Bounded(Input<Reply>, OwnedSemaphorePermit),
     /// Answers once everything before it is durable.
     Flush(Reply),
+    SizeOnDisk(oneshot::Sender<Result<u64, StoreError>>),
     /// Finish what is here and end.
     Close,
 }
@@ -70,12 +71,20 @@ impl Failure {
     }
 }
 
+/// What makes this hub different from every other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) signing_key: SigningKey,
+    pub(super) hub: u64,
+}
+
 /// What the rest of the hub knows of its threads.
 pub(super) struct Launched {
     pub(super) inbox: Inbox,
     pub(super) permits: Arc<Semaphore>,
     pub(super) jobs: Jobs,
     pub(super) failure: Failure,
+    pub(super) identity: Identity,
     pub(super) threads: JoinHandle<()>,
 }
 
@@ -109,7 +118,7 @@ pub(super) async fn launch<S: Store>(
         .spawn(shell);
     let threads = threads.map_err(no_thread)?;
     let unwanted = CloseOnDrop(Some(inbox.clone()));
-    is_open.await.unwrap_or_else(|_| Err(died()))?;
+    let identity = is_open.await.unwrap_or_else(|_| Err(died()))?;
     unwanted.keep_open();
     let permits = Arc::new(Semaphore::new(MAX_WAITING_INPUTS));
     Ok(Launched {
@@ -117,6 +126,7 @@ pub(super) async fn launch<S: Store>(
         permits,
         jobs,
         failure,
+        identity,
         threads,
     })
 }
@@ -160,7 +170,7 @@ fn run<S: Store>(
     inputs: Receiver<ToEngine>,
     jobs: Jobs,
     failure: Failure,
-    opened: oneshot::Sender<Result<(), OpenError>>,
+    opened: oneshot::Sender<Result<Identity, OpenError>>,
 ) {
     let recovered = match store.recover() {
         Ok(recovered) => recovered,
@@ -183,6 +193,10 @@ fn run<S: Store>(
         inbox: inbox.clone(),
         failure: failure.clone(),
     };
+    let identity = Identity {
+        signing_key: recovered.signing_key,
+        hub: recovered.hub,
+    };
     let engine = Engine::new(config, recovered, foreign_wakes(inbox));
     let committer = std::thread::Builder::new()
         .name("durable-commit".into())
@@ -190,7 +204,7 @@ fn run<S: Store>(
     match committer {
         Ok(committer) => {
             // Nobody may wait for the hub any more.
-            drop(opened.send(Ok(())));
+            drop(opened.send(Ok(identity)));
             Shell {
                 engine,
                 store,
@@ -248,6 +262,10 @@ impl<S: Store> Shell<S> {
                         drop(permit);
                     }
                     ToEngine::Flush(reply) => self.engine.flush(reply),
+                    ToEngine::SizeOnDisk(reply) => {
+                        // Whoever asked may be gone.
+                        let _ = reply.send(self.store.size_on_disk());
+                    }
                     ToEngine::Close => open = false,
                 }
             }
@@ -279,13 +297,14 @@ impl<S: Store> Shell<S> {
             effects,
         }) = self.engine.seal()
         {
-            let prepared = match ops.is_empty() {
-                true => None,
-                false => Some(
+            let prepared = if ops.is_empty() {
+                None
+            } else {
+                Some(
                     self.store
                         .prepare(commit, ops)
                         .map_err(|error| self.stop(error))?,
-                ),
+                )
             };
             self.commits
                 .send(ToCommit {

@@ -83,6 +83,32 @@ impl OrchestrationStatus {
         output.map(Payload::decode).transpose()
     }
 
+    /// Its input as JSON text.
+    pub fn input_json(&self) -> Option<&str> {
+        self.snapshot.input.as_ref().and_then(Payload::as_str)
+    }
+
+    /// Its output as JSON text, once it has completed.
+    pub fn output_json(&self) -> Option<&str> {
+        let output = self.result().and_then(|result| result.as_ref().ok());
+        output.and_then(Payload::as_str)
+    }
+
+    /// Its custom status as JSON text.
+    pub fn custom_status_json(&self) -> Option<&str> {
+        self.snapshot
+            .header
+            .custom_status
+            .as_ref()
+            .and_then(Payload::as_str)
+    }
+
+    /// Which instance this is among all that this hub has ever had: an id that is used again
+    /// stands for another one.
+    pub fn incarnation(&self) -> u64 {
+        self.snapshot.header.number.0
+    }
+
     /// How it failed, if it did; the reason, if it was terminated.
     pub fn failure(&self) -> Option<&FailureDetails> {
         self.result().and_then(|result| result.as_ref().err())

@@ -84,6 +84,7 @@ impl WorkerBuilder {
         let runner = Arc::new(Runner {
             registry: Arc::clone(&registry),
             states: self.states,
+            hub: self.shared.identity.hub,
             inbox: self.shared.inbox.clone(),
             slots: Arc::new(Semaphore::new(self.max_concurrent_activities)),
             max_payload: self.shared.config.max_payload,

@@ -11,6 +11,8 @@ mod error;
 mod header;
 pub(crate) mod kv;
 
+use hmac::{KeyInit, Mac};
+
 use crate::history::{Event, Turn};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::time::Timestamp;
@@ -128,6 +130,33 @@ pub(crate) struct Recovered {
     pub(crate) created: u64,
     /// Those whose work goes on at once, in creation order.
     pub(crate) active: Vec<InstanceNumber>,
+    pub(crate) signing_key: SigningKey,
+    /// Tells this hub from every other.
+    pub(crate) hub: u64,
+}
+
+type HmacSha256 = hmac::Hmac<sha2::Sha256>;
+
+/// A secret that was made with the hub and stays in it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct SigningKey(pub(crate) [u8; 32]);
+
+impl SigningKey {
+    /// A key for one purpose: HMAC-SHA-256 of the purpose's name.
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+        // HMAC pads a short key with zeros to the hash's block.
+        let mut block = [0; 64];
+        block[..self.0.len()].copy_from_slice(&self.0);
+        let mut mac = HmacSha256::new(&block.into());
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey(..)")
+    }
 }
 
 /// Keeps instances. Every method may block on the disk and none panics.

@@ -11,6 +11,7 @@
 mod activities;
 mod bad_input;
 mod determinism;
+mod inline;
 mod lifecycle;
 mod restart;
 

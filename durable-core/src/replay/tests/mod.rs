@@ -64,6 +64,9 @@ use crate::payload::Payload;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
 
+/// The future of a call of `A`.
+type CallOf<A> = ActivityCall<<A as Activity>::Output, <A as Activity>::Error>;
+
 struct Work;
 struct Other;
 
@@ -278,6 +281,7 @@ fn show(action: &Action) -> String {
             name,
             input,
             options,
+            inline: _,
         } => {
             let retry = options.retry.as_ref().map_or("", |_| " retried");
             let timeout = options

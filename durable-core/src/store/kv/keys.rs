@@ -2,6 +2,7 @@
 //!
 //! | prefix | key | record |
 //! |---|---|---|
+//! | `k` | | the hub record |
 //! | `m` | | the meta record |
 //! | `i` | id, 0 | header; ids have no control characters, so the 0 ends them |
 //! | `h` | number, execution, turn | turn |
@@ -17,6 +18,7 @@ use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::store::{TimerKey, TimerKind};
 use crate::time::Timestamp;
 
+pub(super) const HUB: &[u8] = b"k";
 pub(super) const META: &[u8] = b"m";
 pub(super) const ACTIVE_SNAPSHOT: &[u8] = b"s";
 

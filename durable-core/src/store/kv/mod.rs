@@ -20,7 +20,7 @@ use self::backend::{HubId, KeyValue, Mark, Write};
 use crate::history::Event;
 use crate::id::{InstanceId, InstanceNumber};
 use crate::store::{
-    Glimpse, InstanceKey, Op, OpenError, Recovered, Store, StoreError, Stored, TimerKey,
+    Glimpse, InstanceKey, Op, OpenError, Recovered, SigningKey, Store, StoreError, Stored, TimerKey,
 };
 
 /// The store over the engine `K`.
@@ -31,6 +31,36 @@ pub(crate) struct KvStore<K> {
     ledger: Mutex<Ledger>,
     /// The mark of the last commit that was applied, for the next sync.
     applied: Mutex<Mark>,
+    hub: Hub,
+}
+
+/// What is fixed when a hub is created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Hub {
+    id: HubId,
+    /// Into how many units of ownership its instances are divided. A store that one process owns
+    /// for good needs one: then numbers are the order of creation, and hot keys lie together.
+    shards: u16,
+    /// Signs links; never leaves the hub.
+    signing_key: SigningKey,
+}
+
+impl Hub {
+    /// The random half of the id.
+    fn tag(&self) -> u64 {
+        self.id.last_chunk().copied().map_or(0, u64::from_be_bytes)
+    }
+
+    fn new(id: HubId) -> Result<Self, StoreError> {
+        let mut signing_key = SigningKey::default();
+        getrandom::fill(&mut signing_key.0)
+            .map_err(|error| StoreError::fatal(format!("no random numbers: {error}")))?;
+        Ok(Self {
+            id,
+            shards: 1,
+            signing_key,
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -41,9 +71,8 @@ struct Ledger {
 
 /// The one record that every commit rewrites: how far the store has come, and how many records of
 /// each kind there must be, so that a full check notices one that is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Meta {
-    hub: HubId,
     commit: u64,
     created: u64,
     purged: u64,
@@ -63,40 +92,54 @@ impl<K: KeyValue> KvStore<K> {
     ///
     /// If the data is older than what was acknowledged, belongs to another hub or is damaged.
     pub(crate) fn open(kv: K, path: &std::path::Path) -> Result<Self, OpenError> {
-        let corrupt = |error: StoreError| OpenError::Corrupt {
+        let corrupt = |detail: String| OpenError::Corrupt {
             path: path.to_owned(),
-            detail: error.to_string(),
+            detail,
         };
-        let meta = read::one::<Meta>(&kv, keys::META.to_vec()).map_err(corrupt)?;
-        let meta = meta.unwrap_or_else(|| Meta {
-            hub: kv.identity(),
-            commit: 0,
-            created: 0,
-            purged: 0,
-            turns: 0,
-        });
-        if meta.hub != kv.identity() {
-            let detail = "its data belongs to another hub".to_owned();
-            return Err(OpenError::Corrupt {
-                path: path.to_owned(),
-                detail,
-            });
-        }
+        let unreadable = |error: StoreError| corrupt(error.to_string());
+        let meta = read::one::<Meta>(&kv, keys::META.to_vec()).map_err(unreadable)?;
+        let found = read::one::<Hub>(&kv, keys::HUB.to_vec()).map_err(unreadable)?;
         let had = kv.mark().unwrap_or_default().commit;
-        if meta.commit < had {
+        let have = meta.as_ref().map_or(0, |meta| meta.commit);
+        if have < had {
             return Err(OpenError::RolledBack {
                 path: path.to_owned(),
-                have: meta.commit,
+                have,
                 had,
             });
         }
-        let active = read::active_set(&kv).map_err(corrupt)?;
+        let hub = match found {
+            Some(hub) if hub.id != kv.identity() => {
+                return Err(corrupt("its data belongs to another hub".to_owned()));
+            }
+            Some(hub) => hub,
+            None if have > 0 => return Err(corrupt("the hub's record is missing".to_owned())),
+            None => Self::create(&kv).map_err(unreadable)?,
+        };
+        let active = read::active_set(&kv).map_err(unreadable)?;
+        let meta = meta.unwrap_or_default();
         let applied = Mutex::new(meta.mark());
         Ok(Self {
             kv,
             ledger: Mutex::new(Ledger { meta, active }),
             applied,
+            hub,
         })
+    }
+
+    /// The first record of a new hub.
+    fn create(kv: &K) -> Result<Hub, StoreError> {
+        let hub = Hub::new(kv.identity())?;
+        let mut writes = Vec::new();
+        record::put(
+            keys::HUB.to_vec(),
+            &encode(&hub)?,
+            kv.max_value(),
+            &mut writes,
+        )?;
+        kv.apply(kv.batch(writes))?;
+        kv.sync(Mark::default())?;
+        Ok(hub)
     }
 
     fn ledger<R>(&self, f: impl FnOnce(&mut Ledger) -> R) -> R {
@@ -219,6 +262,8 @@ impl<K: KeyValue> Store for KvStore<K> {
             commit: ledger.meta.commit,
             created: ledger.meta.created,
             active: ledger.active.members().collect(),
+            signing_key: self.hub.signing_key,
+            hub: self.hub.tag(),
         }))
     }
 

@@ -278,18 +278,15 @@ pub(super) fn timers(
         if timers.len() >= limit {
             return ControlFlow::Break(());
         }
-        match keys::parse_timer(key) {
-            Some(timer) => {
-                timers.push(timer);
-                ControlFlow::Continue(())
-            }
-            None => {
-                failed = Some(StoreError::corrupt(format!(
-                    "timer {} does not decode",
-                    show(key)
-                )));
-                ControlFlow::Break(())
-            }
+        if let Some(timer) = keys::parse_timer(key) {
+            timers.push(timer);
+            ControlFlow::Continue(())
+        } else {
+            failed = Some(StoreError::corrupt(format!(
+                "timer {} does not decode",
+                show(key)
+            )));
+            ControlFlow::Break(())
         }
     })?;
     failed.map_or(Ok(timers), Err)
