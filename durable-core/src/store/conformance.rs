@@ -12,8 +12,8 @@ use crate::store::kv::backend::{KeyValue, Write};
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
 use crate::store::{
-    Attempts, Header, InstanceKey, Kind, Op, OpenError, RuntimeStatus, Store, StoreError, Stored,
-    TimerKey, TimerKind,
+    Attempts, Header, InstanceKey, Kind, Op, OpenError, Recovered, RuntimeStatus, Store,
+    StoreError, Stored, TimerKey, TimerKind,
 };
 use crate::time::Timestamp;
 
@@ -64,8 +64,18 @@ fn and_reopened<S: Store>(store: S, open: &impl Fn() -> S, look: impl Fn(&S)) {
 }
 
 fn a_fresh_store_has_nothing<S: Store>(open: &impl Fn() -> S) {
-    and_reopened(open(), open, |store| {
-        check_progress(store, 0, 0, &[]);
+    let store = open();
+    let first = store.recover().unwrap();
+    and_reopened(store, open, |store| {
+        let again = store.recover().unwrap();
+        assert!((again.hub, again.signing_key) == (first.hub, first.signing_key));
+        let Recovered {
+            commit,
+            created,
+            active,
+            ..
+        } = again;
+        assert_eq!((commit, created, active.as_slice()), (0, 0, [].as_slice()));
         assert_eq!(store.load(&by_id("x")).unwrap(), None);
         assert_eq!(store.load(&by_number(0)).unwrap(), None);
         assert_eq!(store.glimpse(&id("x")).unwrap(), None);
@@ -119,16 +129,10 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
         }
         assert_eq!(store.load(&by_id("y")).unwrap(), None);
         assert_eq!(store.load(&by_number(1)).unwrap(), None);
-        check_progress(store, 2, 1, &[InstanceNumber(0)]);
+        let recovered = store.recover().unwrap();
+        assert_eq!((recovered.commit, recovered.created), (2, 1));
+        assert_eq!(recovered.active, [InstanceNumber(0)]);
     });
-}
-
-/// How far the store has come, and what is active.
-#[track_caller]
-fn check_progress(store: &impl Store, commit: u64, created: u64, active: &[InstanceNumber]) {
-    let recovered = store.recover().unwrap();
-    assert_eq!((recovered.commit, recovered.created), (commit, created));
-    assert_eq!(recovered.active, active);
 }
 
 fn what_is_pending_is_known_by_its_start<S: Store>(open: &impl Fn() -> S) {
@@ -538,11 +542,11 @@ fn read_all(memory: &MemoryKv) -> Vec<Result<String, String>> {
         }
         Err(other) => panic!("{other:?}"),
     };
-    // Each hub has an identity of its own.
-    let progress = opened
+    // Who it is differs from hub to hub.
+    let recovered = opened
         .recover()
         .map(|recovered| (recovered.commit, recovered.created, recovered.active));
-    let mut answers = vec![answer(progress), answer(opened.timers(None, 10))];
+    let mut answers = vec![answer(recovered), answer(opened.timers(None, 10))];
     for (number, (name, ..)) in (0..).zip(THREE) {
         answers.push(answer(opened.load(&by_id(name))));
         answers.push(answer(opened.load(&by_number(number))));
