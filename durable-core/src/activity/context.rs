@@ -91,6 +91,9 @@ impl ActivityContext {
     /// An activity may run more than once for one call: after a failed attempt that is retried,
     /// and after a crash before its result was recorded. Hand this key to the service it calls
     /// (most payment APIs take one), and the second run has no second effect.
+    ///
+    /// It begins with the instance's id and is at most 64 bytes longer; where a service allows less,
+    /// or only ASCII, hash it.
     pub fn idempotency_key(&self) -> String {
         let Attempt {
             hub,

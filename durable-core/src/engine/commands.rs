@@ -118,7 +118,7 @@ impl<R: Answer> Engine<R> {
             custom_status: None,
             problem: None,
         };
-        let mut instance = Instance::new(header);
+        let mut instance = Instance::new(header, self.work.hub);
         instance.input = Some(input.clone());
         let started = Started {
             instance: id,

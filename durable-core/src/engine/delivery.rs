@@ -54,7 +54,10 @@ impl<R: Answer> Engine<R> {
         let Body::Live(watched) = &instance.body else {
             return;
         };
-        let problem = watched.foreign_wake();
+        // The wake may have been meant for an execution that was replaced since.
+        let Some(problem) = watched.foreign_wake() else {
+            return;
+        };
         instance.body = Body::Parked;
         let changed = set_problem(instance, Some(problem), self.work.now);
         self.work.summarise(instance, changed);

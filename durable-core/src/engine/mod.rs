@@ -26,7 +26,8 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::failure::FailureDetails;
 use crate::id::{InstanceId, InstanceNumber};
 use crate::payload::Payload;
-use crate::store::{Recovered, TimerKey};
+use crate::replay::Problem;
+use crate::store::{InstanceKey, Recovered, TimerKey};
 use crate::time::Timestamp;
 
 use self::instance::{Body, Instance, Mail};
@@ -116,6 +117,8 @@ pub(crate) struct Engine<R> {
     live_bytes: usize,
     /// A nudge is on its way.
     nudged: bool,
+    /// Instances that could not be read, and since when: their status says so.
+    damaged: BTreeMap<InstanceKey, (Problem, Timestamp)>,
 }
 
 /// What goes on once something was read.
@@ -144,11 +147,12 @@ impl<R: Answer> Engine<R> {
             created,
             active,
             signing_key: _,
-            hub: _,
+            hub,
         } = recovered;
         Self {
             work: Work {
                 config,
+                hub,
                 registry: None,
                 draining: false,
                 on_foreign_wake,
@@ -176,6 +180,7 @@ impl<R: Answer> Engine<R> {
             uses: 0,
             live_bytes: 0,
             nudged: false,
+            damaged: BTreeMap::new(),
         }
     }
 

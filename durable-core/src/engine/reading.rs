@@ -4,7 +4,9 @@ use crate::engine::instance::{Body, Instance};
 use crate::engine::message::{Effect, Fetch, Fetched, Response, Snapshot, StartRequest};
 use crate::engine::{Answer, Engine, Want};
 use crate::history::Pending;
-use crate::store::{Glimpse, InstanceKey, StoreError, Stored};
+use crate::replay::{Problem, ProblemKind};
+use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored};
+use crate::time::Timestamp;
 
 impl<R: Answer> Engine<R> {
     pub(super) fn want_timers(&mut self) {
@@ -43,9 +45,36 @@ impl<R: Answer> Engine<R> {
             Err(error) => {
                 tracing::error!(%error, ?fetch, "cannot read from the store");
                 self.fetching_timers &= !matches!(fetch, Fetch::Timers { .. });
+                if let Fetch::Instance(key) = fetch {
+                    self.note_damage(key, &error);
+                }
                 self.refuse(wants, &Response::Failed(error));
             }
         }
+    }
+
+    fn note_damage(&mut self, key: &InstanceKey, error: &StoreError) {
+        /// More are not remembered; whoever asks something of them is told the same.
+        const MOST: usize = 1024;
+        if self.damaged.len() < MOST {
+            let message = error.to_string();
+            let report = format!(
+                "{message}\nremedy: restore a copy of the hub's directory; nothing of the instance is changed meanwhile\n"
+            );
+            let problem = Problem::new(ProblemKind::StoreCorrupt, message, report);
+            self.damaged.insert(key.clone(), (problem, self.work.now));
+        }
+    }
+
+    fn damage(&self, header: &Header) -> Option<(Problem, Timestamp)> {
+        let [id, number] = [
+            InstanceKey::Id(header.id.clone()),
+            InstanceKey::Number(header.number),
+        ];
+        self.damaged
+            .get(&number)
+            .or_else(|| self.damaged.get(&id))
+            .cloned()
     }
 
     /// It cannot go on: whoever asked is told so, and an attempt whose answer nobody takes runs no
@@ -68,7 +97,15 @@ impl<R: Answer> Engine<R> {
     }
 
     pub(super) fn glimpsed(&mut self, glimpse: Option<Glimpse>, wants: Vec<Want<R>>) {
-        let found = glimpse.map(|glimpse| (glimpse.header.number, Snapshot::of_glimpse(glimpse)));
+        let found = glimpse.map(|glimpse| {
+            let mut snapshot = Snapshot::of_glimpse(glimpse);
+            if !self.damaged.is_empty()
+                && let Some(damage) = self.damage(&snapshot.header)
+            {
+                snapshot.header.problem = Some(damage);
+            }
+            (snapshot.header.number, snapshot)
+        });
         for want in wants {
             // One of them may have created it.
             if let Want::Start(StartRequest { id, .. }, _) = &want
@@ -109,7 +146,7 @@ impl<R: Answer> Engine<R> {
                 self.instances.insert(number, here);
                 return;
             }
-            None => Instance::from_stored(stored),
+            None => Instance::from_stored(stored, self.work.hub),
         };
         let problem = instance.header.problem.clone();
         self.work.revive(&mut instance, &turns);

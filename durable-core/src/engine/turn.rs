@@ -231,12 +231,19 @@ impl<R> Work<R> {
     fn within_limits(&self, actions: Vec<Action>) -> Vec<Action> {
         let too_large = actions.iter().find_map(|action| {
             let len = action.payload()?.len();
-            let (what, limit) = if matches!(action, Action::SetCustomStatus { .. }) {
-                ("custom status", MAX_CUSTOM_STATUS)
-            } else {
-                ("payload", self.config.max_payload)
+            let max_payload = self.config.max_payload;
+            let (what, limit) = match action {
+                Action::SetCustomStatus { .. } => ("custom status".to_owned(), MAX_CUSTOM_STATUS),
+                Action::ScheduleActivity { name, .. } => {
+                    (format!("input of activity `{name}`"), max_payload)
+                }
+                Action::Complete { .. } => ("output".to_owned(), max_payload),
+                Action::Fail { .. } => ("error".to_owned(), max_payload),
+                Action::CreateTimer { .. } | Action::AwaitEvent { .. } | Action::Cancel { .. } => {
+                    return None;
+                }
             };
-            (len > limit).then(|| format!("a {what} of {len} bytes is over the limit of {limit}"))
+            (len > limit).then(|| format!("the {what} of {len} bytes is over the limit of {limit}"))
         });
         let step: usize = actions.iter().map(Action::bytes).sum();
         let too_large = too_large.or_else(|| {

@@ -22,6 +22,7 @@ pub(crate) type OnForeignWake = Box<dyn Fn(InstanceNumber) -> ForeignWake + Send
 /// Everything that taking a turn needs besides the instance.
 pub(super) struct Work<R> {
     pub(super) config: Config,
+    pub(super) hub: u64,
     pub(super) registry: Option<Arc<Registry>>,
     pub(super) draining: bool,
     pub(super) on_foreign_wake: OnForeignWake,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::call::{ActivityCall, EventCall, TimerCall};
-use super::state::{InlineStep, Key, State, with_state};
+use super::state::{Identity, InlineStep, Key, State, with_state};
 use crate::activity::{Activity, ActivityFuture};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::Action;
@@ -143,16 +143,20 @@ impl OrchestrationContext {
             .unwrap_or(UNIX_EPOCH)
     }
 
-    /// A UUID that is the same in every replay and different from every other.
+    /// A UUID that is the same in every replay and different from every other, also of other hubs.
     #[track_caller]
     pub fn new_uuid(self) -> Uuid {
         /// The namespace of our UUIDs; the value is arbitrary and fixed for ever.
         const NAMESPACE: Uuid = Uuid::from_u128(0x6d3c_83a1_0c4e_4a57_9f5b_3e1f_6a0d_7b21);
         let (identity, counter) = self.read(|state| (state.identity.clone(), state.next_random()));
-        let seed = format!(
-            "{}\0{}\0{}\0{counter}",
-            identity.instance, identity.number.0, identity.execution
-        );
+        let Identity {
+            hub,
+            instance,
+            number,
+            execution,
+            ..
+        } = &*identity;
+        let seed = format!("{hub:x}\0{instance}\0{}\0{execution}\0{counter}", number.0);
         Uuid::new_v5(&NAMESPACE, seed.as_bytes())
     }
 
@@ -185,7 +189,8 @@ impl OrchestrationContext {
         self.read(|state| state.identity.execution)
     }
 
-    /// Sets the custom status that clients see. The last one of a turn wins.
+    /// Sets the custom status that clients see. The last one of a turn wins. One of more than
+    /// 12 KiB as JSON fails the orchestration.
     ///
     /// # Errors
     ///

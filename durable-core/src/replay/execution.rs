@@ -321,6 +321,11 @@ impl Execution {
         self.state.as_ref().map_or(0, |state| state.open_calls())
     }
 
+    /// Whether somebody outside has woken this very execution.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.waker.is_foreign()
+    }
+
     /// The problem to report when somebody outside has woken this execution.
     pub(crate) fn foreign_wake(&self) -> Problem {
         Trouble::ForeignAwait(None).problem(&self.identity())

@@ -115,8 +115,10 @@ impl Watched {
         one(&self.main) + self.shadow.as_ref().map_or(0, one)
     }
 
-    /// See [`Execution::foreign_wake`].
-    pub(crate) fn foreign_wake(&self) -> Problem {
-        self.main.foreign_wake()
+    /// The problem, if somebody outside has woken one of the two.
+    pub(crate) fn foreign_wake(&self) -> Option<Problem> {
+        let foreign =
+            self.main.is_foreign() || self.shadow.as_ref().is_some_and(Execution::is_foreign);
+        foreign.then(|| self.main.foreign_wake())
     }
 }

@@ -35,6 +35,8 @@ pub(super) const NO_KEY: Key = 0;
 /// Who is running; fixed for the life of an execution.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
+    /// Tells its hub from every other.
+    pub(crate) hub: u64,
     pub(crate) instance: InstanceId,
     pub(crate) number: InstanceNumber,
     pub(crate) execution: ExecutionId,

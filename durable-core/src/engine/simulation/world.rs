@@ -76,7 +76,7 @@ pub(super) struct World {
 }
 
 /// What dies with the process.
-struct Process {
+pub(super) struct Process {
     store: KvStore<MemoryKv>,
     engine: Engine<Ticket>,
     /// Sealed, not applied.
@@ -91,7 +91,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(kv: &MemoryKv) -> Self {
+    pub(super) fn start(kv: &MemoryKv) -> Self {
         let store = KvStore::open(kv.clone(), Path::new("memory")).expect("opens");
         let recovered = store.recover().expect("recovers");
         let durable = recovered.commit;
@@ -115,6 +115,26 @@ impl Process {
             dispatched: BTreeSet::new(),
             nudges: 0,
         }
+    }
+
+    /// What one command is answered, with everything it takes made durable at once.
+    pub(super) fn ask(&mut self, command: Command) -> Response {
+        self.engine.handle(Input::Client(command, Ticket(0)));
+        self.settle(Timestamp(1_000_000));
+        let mut answer = None;
+        for (commit, prepared, effects) in std::mem::take(&mut self.sealed) {
+            if let Some(prepared) = prepared {
+                self.store.apply(prepared).expect("applies");
+            }
+            self.store.sync().expect("syncs");
+            self.durable = commit;
+            for effect in effects {
+                if let Effect::Reply(_, response) = effect {
+                    answer = Some(response);
+                }
+            }
+        }
+        answer.expect("an answer")
     }
 
     /// Lets the engine read and seal until it has nothing left to do.
@@ -441,7 +461,7 @@ impl World {
     }
 }
 
-fn start(id: &InstanceId, program: Program) -> Command {
+pub(super) fn start(id: &InstanceId, program: Program) -> Command {
     Command::Start(StartRequest {
         id: id.clone(),
         name: program.name().to_owned(),

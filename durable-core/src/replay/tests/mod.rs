@@ -140,6 +140,7 @@ impl Drop for OnDrop {
 
 fn identity() -> Arc<Identity> {
     Arc::new(Identity {
+        hub: 0,
         instance: InstanceId::new("order-42").expect("valid"),
         number: InstanceNumber(7),
         execution: ExecutionId(0),
