@@ -90,6 +90,7 @@ fn an_instance_that_cannot_be_read_shows_it() {
     kv.apply(kv.batch(turns)).expect("applies");
 
     let mut process = Process::start(&kv);
+    process.damaged = true;
     let (name, data) = (EventName::new("first"), Payload::NULL);
     let raised = process.ask(Command::Raise {
         id: id.clone(),
