@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -58,13 +58,17 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Wire for T {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
-/// Within JSON as the JSON it is, elsewhere as bytes.
+/// How the bytes of a stored payload are to be read; room for encryption and for references.
+const RAW_JSON: u8 = 0;
+
+/// Within JSON as the JSON it is, elsewhere as an encoding byte and bytes.
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if !serializer.is_human_readable() {
-            return self.0.serialize(serializer);
+            return (RAW_JSON, &self.0).serialize(serializer);
         }
-        let json: &RawValue = serde_json::from_slice(&self.0).map_err(serde::ser::Error::custom)?;
+        let json: &RawValue =
+            serde_json::from_slice(&self.0).map_err(<S::Error as serde::ser::Error>::custom)?;
         json.serialize(serializer)
     }
 }
@@ -72,7 +76,12 @@ impl Serialize for Payload {
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
-            return Bytes::deserialize(deserializer).map(Self);
+            return match <(u8, Bytes)>::deserialize(deserializer)? {
+                (RAW_JSON, json) => Ok(Self(json)),
+                (encoding, _) => Err(D::Error::custom(format!(
+                    "payload of unknown encoding {encoding}"
+                ))),
+            };
         }
         let json = Box::<RawValue>::deserialize(deserializer)?;
         Ok(Self(String::from(Box::<str>::from(json)).into()))
@@ -156,6 +165,15 @@ mod tests {
             assert!(payload.decode::<()>().is_ok(), "{json:?}");
         }
         assert!(Payload(Bytes::from("1")).decode::<()>().is_err());
+    }
+
+    #[test]
+    fn stored_it_says_how_it_is_encoded() {
+        let payload = Payload::encode(&[1, 2]).expect("JSON");
+        let stored = postcard::to_stdvec(&payload).expect("encodes");
+        assert_eq!(stored, b"\x00\x05[1,2]");
+        assert_eq!(postcard::from_bytes(&stored), Ok(payload));
+        assert!(postcard::from_bytes::<Payload>(b"\x01\x05[1,2]").is_err());
     }
 
     #[test]
