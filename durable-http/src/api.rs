@@ -5,8 +5,7 @@ use std::sync::Arc;
 use durable_core::{Client, InstanceId, InvalidInstanceId, OrchestrationStatus};
 use http::request::Parts;
 
-use crate::auth::Rules;
-use crate::auth::origin::Own;
+use crate::auth::{Own, Rules};
 use crate::body::Limits;
 use crate::builder::HttpApiBuilder;
 use crate::links::{Base, Grant, InstanceLinks};

@@ -8,8 +8,7 @@ use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
 
 use crate::api::{HttpApi, Inner};
-use crate::auth::origin::Own;
-use crate::auth::{Access, Actions, AdminKeys, Hook, Rules, Signer, Verdict};
+use crate::auth::{Access, Actions, AdminKeys, Hook, Own, Rules, Signer, Verdict};
 use crate::body::Limits;
 use crate::links::{Base, legal};
 use crate::routes::BasePath;

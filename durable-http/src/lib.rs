@@ -25,7 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Start reading at the routing table in `routes`; who may do what is decided in `auth`; the only
+//! Start reading at `routes/table.rs`, the routing table; who may do what is decided in `auth`; the only
 //! file that knows a JSON key is `models`.
 
 mod api;

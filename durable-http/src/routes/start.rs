@@ -3,7 +3,7 @@
 use durable_core::InstanceId;
 use http::Response;
 
-use super::Exchange;
+use super::exchange::Exchange;
 use crate::auth::Caller;
 use crate::body::RequestBody;
 use crate::error::ApiError;

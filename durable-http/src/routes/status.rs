@@ -5,7 +5,7 @@ use std::time::Duration;
 use durable_core::{OrchestrationStatus, RuntimeStatus};
 use http::{Response, StatusCode};
 
-use super::Exchange;
+use super::exchange::Exchange;
 use crate::auth::{Action, Caller};
 use crate::error::ApiError;
 use crate::links::{Grant, InstanceLinks, with_query};

@@ -5,7 +5,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::value::RawValue;
 
-use super::Exchange;
+use super::exchange::Exchange;
 use crate::body::RequestBody;
 use crate::error::ApiError;
 use crate::response::{ResponseBody, empty};

@@ -151,7 +151,7 @@ async fn operation(State(server): State<Server>, Path(id): Path<String>) -> Resp
         .status_response(&id)
         .location(location(&id))
         .retry_after(LOOK_AGAIN)
-        .body(operation_body)
+        .body(OperationBody::new)
         .await;
     info!(
         operation_id = id,
@@ -165,23 +165,33 @@ async fn operation(State(server): State<Server>, Path(id): Path<String>) -> Resp
 }
 
 /// What everybody may know of an operation.
-fn operation_body(status: &OrchestrationStatus) -> Value {
-    let operation_id = status.instance_id().as_str();
-    let state = status.runtime_status();
-    if state == RuntimeStatus::Completed {
-        let result: Option<Value> = status.output().unwrap_or_default();
-        return json!({ "operation_id": operation_id, "status": "Completed", "result": result });
+#[derive(Debug, Serialize)]
+struct OperationBody {
+    operation_id: String,
+    status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_updated: Option<String>,
+}
+
+impl OperationBody {
+    fn new(status: &OrchestrationStatus) -> Self {
+        let state = status.runtime_status();
+        let failed = state == RuntimeStatus::Failed;
+        let ended = failed || state == RuntimeStatus::Completed;
+        let failure = status.failure().filter(|_| failed);
+        let last_updated = jiff::Timestamp::try_from(status.last_updated_at()).ok();
+        Self {
+            operation_id: status.instance_id().to_string(),
+            status: state.to_string(),
+            result: status.output().unwrap_or_default(),
+            error: failure.map(ToString::to_string),
+            last_updated: last_updated.filter(|_| !ended).map(|time| time.to_string()),
+        }
     }
-    if state == RuntimeStatus::Failed {
-        let error = status.failure().map(ToString::to_string);
-        return json!({ "operation_id": operation_id, "status": "Failed", "error": error });
-    }
-    let last_updated = jiff::Timestamp::try_from(status.last_updated_at());
-    json!({
-        "operation_id": operation_id,
-        "status": state.to_string(),
-        "last_updated": last_updated.ok().map(|time| time.to_string()),
-    })
 }
 
 fn location(operation_id: &str) -> String {
