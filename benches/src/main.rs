@@ -8,6 +8,11 @@
 //! slices between those of the workload: one packed 300-byte sled record per durable commit, as
 //! many to a sync as the workload has at once (at most 256). Compare ratios, not absolute figures.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts become rates, of which three digits matter"
+)]
+
 mod args;
 mod limit;
 mod measure;

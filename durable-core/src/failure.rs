@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::payload::Payload;
 
+/// The most bytes that a failure's message and each of its causes keep.
+const MAX_TEXT: usize = 16 * 1024;
+/// The most causes it keeps.
+const MAX_CAUSES: usize = 64;
+
 /// What kind of failure was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -55,7 +60,7 @@ impl FailureDetails {
         Self {
             kind,
             error_type: error_type.into(),
-            message: message.into(),
+            message: shortened(message.into()),
             causes: Vec::new(),
             value: None,
             retryable: true,
@@ -66,8 +71,8 @@ impl FailureDetails {
     pub(crate) fn of_error(error_type: &str, error: &(dyn Error + 'static)) -> Self {
         let mut causes = Vec::new();
         let mut cause = error.source();
-        while let Some(error) = cause {
-            causes.push(error.to_string());
+        while let Some(error) = cause.filter(|_| causes.len() < MAX_CAUSES) {
+            causes.push(shortened(error.to_string()));
             cause = error.source();
         }
         Self {
@@ -129,9 +134,25 @@ impl FailureDetails {
         self.retryable
     }
 
+    /// Bytes it takes in history.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = self.causes.iter().map(String::len).sum::<usize>();
+        self.message.len() + texts + self.value.as_ref().map_or(0, Payload::len)
+    }
+
     pub(crate) fn value(&self) -> Option<&Payload> {
         self.value.as_ref()
     }
+}
+
+/// A text as it is kept: whoever made an error of it may have put anything in.
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
 }
 
 impl fmt::Display for FailureDetails {
@@ -168,7 +189,8 @@ impl Error for NoError {}
 ///
 /// `E` is the activity's own error type where serde can write and read it, else
 /// [`FailureDetails`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// It can itself be the error of an orchestrator, and comes back to whoever waits for that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ActivityError<E> {
     /// The activity returned this error (on its last attempt, if it was retried).

@@ -1,4 +1,93 @@
 //! Durable orchestrations embedded in your process.
+//!
+//! An *orchestrator* is an async function whose progress survives the process: kill the program
+//! anywhere, start it again, and the function goes on where it was. It decides which steps are
+//! taken; the steps themselves are *activities*, ordinary functions that may do anything. Both run
+//! in your program; what has happened lies in a directory, the *task hub*.
+//!
+//! ```
+//! use durable_core::{ActivityError, NoError, OrchestrationContext, TaskHub, activity, orchestrator};
+//!
+//! #[activity]
+//! async fn greet(name: String) -> String {
+//!     format!("Hello, {name}!")
+//! }
+//!
+//! #[orchestrator]
+//! async fn greet_all(
+//!     ctx: OrchestrationContext,
+//!     names: Vec<String>,
+//! ) -> Result<Vec<String>, ActivityError<NoError>> {
+//!     let mut greetings = Vec::new();
+//!     for name in names {
+//!         greetings.push(ctx.call_activity::<greet>(name).await?);
+//!     }
+//!     Ok(greetings)
+//! }
+//!
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("greetings.db");
+//! let hub = TaskHub::open(&path).await?;
+//! let worker = hub.worker().register::<greet_all>().register::<greet>().start().await?;
+//!
+//! let names = vec!["Ada".to_owned(), "Grace".to_owned()];
+//! let instance = hub.client().start_orchestration::<greet_all>(names).id("greetings-1").await?;
+//! assert_eq!(instance.wait_for_completion().await?, ["Hello, Ada!", "Hello, Grace!"]);
+//!
+//! worker.shutdown().await;
+//! hub.close().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Calls are futures, and lazy
+//!
+//! A call does nothing until it is polled, as any future in Rust. Two `let`s and two `.await`s
+//! therefore run one after the other. To run them at once, join them, or `.start()` them:
+//!
+//! ```
+//! # use durable_core::{ActivityError, NoError, OrchestrationContext, activity, orchestrator};
+//! # #[activity]
+//! # async fn quote(supplier: u32) -> u32 { supplier * 100 }
+//! #[orchestrator]
+//! async fn cheapest(ctx: OrchestrationContext) -> Result<u32, ActivityError<NoError>> {
+//!     let (a, b) = tokio::join!(ctx.call_activity::<quote>(1), ctx.call_activity::<quote>(2));
+//!     Ok(a?.min(b?))
+//! }
+//! ```
+//!
+//! Ordinary combinators work: `join!`, `join_all`, `FuturesUnordered`, `select! { biased; .. }`,
+//! tokio's channels and locks between branches. Dropping a call that was begun cancels it, so
+//! `try_join!` cancels the siblings of the one that failed.
+//!
+//! # An orchestrator must do the same each time
+//!
+//! After a restart it is run again with the recorded events until it has caught up. What it asks
+//! for must then be what was recorded. So time, random numbers and identifiers come from the
+//! [context](OrchestrationContext), and everything that touches the world is an activity.
+//! Not safe, because they choose at random: `select!` without `biased;` whose branches make calls,
+//! iterating over a `HashMap` to make calls, `tokio::sync::watch` in large joins, `StreamMap`.
+//! `#[orchestrator]` refuses what it can see of this; in debug builds a second copy of every
+//! orchestrator [watches the first](TaskHubOptions::shadow_execution).
+//!
+//! Where code and history do not fit, the instance is left as it is, and its
+//! [status](OrchestrationStatus::problem) says why.
+//!
+//! # Activities run at least once
+//!
+//! A crash between an activity's effect and the commit of its result runs it again. Hand its
+//! [idempotency key](ActivityContext::idempotency_key) to the service it calls. A result that was
+//! recorded is never run again.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "a test names what it expects, anything else fails it"
+    )
+)]
 
 #[doc(hidden)]
 #[path = "expand.rs"]
@@ -39,3 +128,7 @@ pub use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "macros")]
 pub use durable_macros::{activity, orchestrator};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -5,7 +5,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// What can be an input, an output or the data of an event: whatever serde can write as JSON and
 /// read back.
@@ -54,8 +55,29 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Wire for T {
 }
 
 /// JSON text that was written once and is handed on as it is. Clones share the bytes.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
+
+/// Within JSON as the JSON it is, elsewhere as bytes.
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
+        let json: &RawValue = serde_json::from_slice(&self.0).map_err(serde::ser::Error::custom)?;
+        json.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Bytes::deserialize(deserializer).map(Self);
+        }
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self(String::from(Box::<str>::from(json)).into()))
+    }
+}
 
 impl Payload {
     /// JSON `null`.
@@ -137,6 +159,14 @@ mod tests {
             assert!(payload.decode::<()>().is_ok(), "{json:?}");
         }
         assert!(Payload(Bytes::from("1")).decode::<()>().is_err());
+    }
+
+    #[test]
+    fn within_json_it_is_json() {
+        let payload = Payload::encode(&[1, 2]).expect("JSON");
+        let json = serde_json::to_string(&(&payload, 3)).expect("JSON");
+        assert_eq!(json, "[[1,2],3]");
+        assert_eq!(serde_json::from_str(&json).ok(), Some((payload, 3)));
     }
 
     #[test]

@@ -28,13 +28,14 @@ pub struct ActivityContext {
 /// One attempt at a call of an activity.
 #[derive(Debug)]
 pub(crate) struct Attempt {
+    pub(crate) hub: u64,
     pub(crate) instance: InstanceId,
     pub(crate) number: InstanceNumber,
     pub(crate) execution: ExecutionId,
     pub(crate) call: CallId,
     pub(crate) activity: Cow<'static, str>,
     /// Counted from 1.
-    pub(crate) attempt: u32,
+    pub(crate) nth: u32,
 }
 
 impl ActivityContext {
@@ -50,12 +51,13 @@ impl ActivityContext {
     /// no state, never cancelled.
     pub fn for_test() -> Self {
         let attempt = Attempt {
+            hub: 0,
             instance: InstanceId::new("test").unwrap_or_else(|_| InstanceId::generate()),
             number: InstanceNumber(0),
             execution: ExecutionId(0),
             call: CallId(0),
             activity: "test".into(),
-            attempt: 1,
+            nth: 1,
         };
         Self::new(attempt, States::default(), CancellationToken::new())
     }
@@ -80,28 +82,29 @@ impl ActivityContext {
     /// An attempt that was lost because the process died is not counted: the one that follows it
     /// has the same number.
     pub fn attempt(&self) -> u32 {
-        self.attempt.attempt
+        self.attempt.nth
     }
 
     /// A key that is the same for every attempt at this call and different for every other call
-    /// of any instance, also of one that has used the same id before.
+    /// of any instance in any hub, also of one that has used the same id before.
     ///
     /// An activity may run more than once for one call: after a failed attempt that is retried,
     /// and after a crash before its result was recorded. Hand this key to the service it calls
     /// (most payment APIs take one), and the second run has no second effect.
+    ///
+    /// It begins with the instance's id and is at most 64 bytes longer; where a service allows less,
+    /// or only ASCII, hash it.
     pub fn idempotency_key(&self) -> String {
         let Attempt {
+            hub,
             instance,
             number,
             execution,
             call,
             ..
         } = &*self.attempt;
-        format!(
-            "{instance}/{number:x}/{execution}/{call}",
-            number = number.0,
-            call = call.0
-        )
+        let (number, call) = (number.0, call.0);
+        format!("{instance}/{hub:016x}/{number}/{execution}/{call}")
     }
 
     /// Fires when nobody waits for this attempt any more: the orchestrator dropped the call, the

@@ -71,8 +71,9 @@ impl<R> Mail<R> {
 }
 
 impl<R> Instance<R> {
-    pub(super) fn new(header: Header) -> Self {
+    pub(super) fn new(header: Header, hub: u64) -> Self {
         let identity = Identity {
+            hub,
             instance: header.id.clone(),
             number: header.number,
             execution: header.execution,
@@ -99,7 +100,7 @@ impl<R> Instance<R> {
     }
 
     /// An instance as it was stored, without its orchestrator, and its history.
-    pub(super) fn from_stored(stored: Stored) -> (Self, Vec<Turn>) {
+    pub(super) fn from_stored(stored: Stored, hub: u64) -> (Self, Vec<Turn>) {
         let Stored {
             header,
             turns,
@@ -107,7 +108,7 @@ impl<R> Instance<R> {
             attempts,
             active,
         } = stored;
-        let mut instance = Self::new(header);
+        let mut instance = Self::new(header, hub);
         instance.attempts = attempts.into_iter().collect();
         instance.active = active;
         instance.next_seq = messages.last().map_or(0, |(seq, _)| seq + 1);
@@ -192,6 +193,6 @@ impl<R> Instance<R> {
             Body::Live(watched) => watched.bytes(),
             Body::Fresh | Body::Parked | Body::Ended => 0,
         };
-        FRAME + body + self.input.as_ref().map_or(0, Payload::len)
+        FRAME + body + self.outstanding.bytes() + self.input.as_ref().map_or(0, Payload::len)
     }
 }

@@ -9,6 +9,7 @@ use crate::history::{Action, Event, Turn};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::registry::Registry;
+use crate::replay::InlineStep;
 use crate::store::{Glimpse, Header, InstanceKey, Op, RuntimeStatus, StoreError, Stored, TimerKey};
 
 /// What happens outside. `R` is whatever the shell answers clients with.
@@ -75,6 +76,10 @@ pub(crate) enum Response {
     NotFound,
     /// The instance has ended and takes nothing any more.
     Ended(RuntimeStatus),
+    /// The instance takes no turns, and no more events are kept for it.
+    TooManyWaiting {
+        limit: usize,
+    },
     /// The running worker has no such orchestrator; the text lists those it has.
     NotRegistered {
         known: String,
@@ -121,11 +126,16 @@ pub(crate) fn result_of(turn: &Turn) -> Option<Result<Payload, FailureDetails>> 
     if let Event::Terminated { reason } = &last.event {
         return Some(Err(terminated(reason.as_deref())));
     }
-    last.actions.iter().find_map(|action| match action {
+    // What ends an execution is the last thing it does.
+    match last.actions.last()? {
         Action::Complete { output } => Some(Ok(output.clone())),
         Action::Fail { failure } => Some(Err(failure.clone())),
-        _ => None,
-    })
+        Action::ScheduleActivity { .. }
+        | Action::CreateTimer { .. }
+        | Action::AwaitEvent { .. }
+        | Action::Cancel { .. }
+        | Action::SetCustomStatus { .. } => None,
+    }
 }
 
 pub(super) fn terminated(reason: Option<&str>) -> FailureDetails {
@@ -157,7 +167,7 @@ pub(crate) enum Effect<R> {
 }
 
 /// One attempt to be run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Dispatch {
     pub(crate) key: ActivityKey,
     pub(crate) instance: InstanceId,
@@ -165,6 +175,24 @@ pub(crate) struct Dispatch {
     pub(crate) input: Payload,
     pub(crate) attempt: u32,
     pub(crate) timeout: Option<Duration>,
+    /// What runs, if it is not the registered activity of that name.
+    pub(crate) step: Option<InlineStep>,
+}
+
+impl std::fmt::Debug for Dispatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            key,
+            instance,
+            name,
+            attempt,
+            ..
+        } = self;
+        write!(
+            f,
+            "Dispatch({key:?} of {instance}: attempt {attempt} at {name})"
+        )
+    }
 }
 
 /// What the engine must read before it can go on.

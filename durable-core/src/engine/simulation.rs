@@ -8,8 +8,17 @@ mod auditor;
 mod programs;
 mod world;
 
+use std::ops::ControlFlow;
+
 use self::programs::Program;
-use self::world::{Crash, World};
+use self::world::{Crash, Process, World, start};
+use crate::engine::{Command, Response};
+use crate::id::{EventName, InstanceId};
+use crate::payload::Payload;
+use crate::replay::ProblemKind;
+use crate::store::StoreError;
+use crate::store::kv::backend::{KeyValue, Write};
+use crate::store::kv::memory::MemoryKv;
 
 /// Every program, a crash at every move, with every number of unsynced batches surviving.
 #[test]
@@ -46,9 +55,11 @@ fn random_mixtures_under_random_crashes_end_right() {
     let mut crashes = 0;
     for seed in 0..300 {
         let programs: Vec<_> = (0..8)
-            .map(|n| Program::ALL[(seed as usize + n) % Program::ALL.len()])
+            .map(|n| Program::ALL[(seed + n) % Program::ALL.len()])
             .collect();
-        crashes += World::new(seed).run(&programs, Crash::Random).crashes;
+        crashes += World::new(seed as u64)
+            .run(&programs, Crash::Random)
+            .crashes;
     }
     assert!(crashes > 300, "{crashes}");
 }
@@ -58,4 +69,41 @@ fn a_run_is_a_function_of_its_seed() {
     let run = |seed| World::new(seed).run(&Program::ALL, Crash::Random);
     assert_eq!(run(7), run(7));
     assert_ne!(run(7).moves, run(8).moves);
+}
+
+/// Its history is gone: whoever sends it something is told, and its status says so from then on.
+#[test]
+fn an_instance_that_cannot_be_read_shows_it() {
+    let kv = MemoryKv::default();
+    let id = InstanceId::new("sleeps").expect("valid");
+    let status = || Command::Status { id: id.clone() };
+    let started = Process::start(&kv).ask(start(&id, Program::TwoEvents));
+    assert!(matches!(started, Response::Done));
+
+    let mut turns = Vec::new();
+    let find = &mut |key: &[u8], _: &[u8]| {
+        turns.push(Write::Remove(key.to_vec()));
+        ControlFlow::Continue(())
+    };
+    kv.scan(b"h", b"i", find).expect("scans");
+    assert_eq!(turns.len(), 1);
+    kv.apply(kv.batch(turns)).expect("applies");
+
+    let mut process = Process::start(&kv);
+    process.damaged = true;
+    let (name, data) = (EventName::new("first"), Payload::NULL);
+    let raised = process.ask(Command::Raise {
+        id: id.clone(),
+        name,
+        data,
+    });
+    assert!(
+        matches!(raised, Response::Failed(StoreError::Corrupt { .. })),
+        "{raised:?}"
+    );
+    let Response::Status(snapshot) = process.ask(status()) else {
+        panic!("no status")
+    };
+    let (problem, _) = snapshot.header.problem.expect("a problem");
+    assert_eq!(problem.kind(), ProblemKind::StoreCorrupt);
 }

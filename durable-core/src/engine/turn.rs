@@ -10,10 +10,10 @@ use crate::payload::Payload;
 use crate::replay::{Fed, Matching, Problem, ProblemKind, Watched};
 use crate::store::{Op, RuntimeStatus, TimerKind};
 
-use super::MAX_CUSTOM_STATUS;
 use super::instance::{Body, Instance, Mail};
 use super::message::{Effect, Response};
 use super::work::{Work, set_problem, timer_key};
+use super::{MAX_CUSTOM_STATUS, MAX_STEP};
 
 /// What a turn adds up to.
 struct Taken<R> {
@@ -174,12 +174,20 @@ impl<R> Work<R> {
             custom_status: None,
             problem: None,
         };
+        let mut bytes = 0;
         for _ in 0..self.config.events_per_turn {
+            if bytes > self.config.bytes_per_commit {
+                break;
+            }
             let Some(mail) = instance.mailbox.pop_front() else {
                 break;
             };
             match self.feed(instance, &mail.event) {
-                Ok(Some(step)) => taken.follow(instance, step),
+                Ok(Some(step)) => {
+                    let actions: usize = step.actions.iter().map(Action::bytes).sum();
+                    bytes += step.event.bytes() + actions;
+                    taken.follow(instance, step);
+                }
                 Ok(None) => {}
                 Err(problem) => {
                     instance.mailbox.push_front(mail);
@@ -223,11 +231,25 @@ impl<R> Work<R> {
     fn within_limits(&self, actions: Vec<Action>) -> Vec<Action> {
         let too_large = actions.iter().find_map(|action| {
             let len = action.payload()?.len();
+            let max_payload = self.config.max_payload;
             let (what, limit) = match action {
-                Action::SetCustomStatus { .. } => ("custom status", MAX_CUSTOM_STATUS),
-                _ => ("payload", self.config.max_payload),
+                Action::SetCustomStatus { .. } => ("custom status".to_owned(), MAX_CUSTOM_STATUS),
+                Action::ScheduleActivity { name, .. } => {
+                    (format!("input of activity `{name}`"), max_payload)
+                }
+                Action::Complete { .. } => ("output".to_owned(), max_payload),
+                Action::Fail { .. } => ("error".to_owned(), max_payload),
+                Action::CreateTimer { .. } | Action::AwaitEvent { .. } | Action::Cancel { .. } => {
+                    return None;
+                }
             };
-            (len > limit).then(|| format!("a {what} of {len} bytes is over the limit of {limit}"))
+            (len > limit).then(|| format!("the {what} of {len} bytes is over the limit of {limit}"))
+        });
+        let step: usize = actions.iter().map(Action::bytes).sum();
+        let too_large = too_large.or_else(|| {
+            (step > MAX_STEP).then(|| {
+                format!("a step that asks for {step} bytes is over the limit of {MAX_STEP}")
+            })
         });
         match too_large {
             Some(message) => {

@@ -12,7 +12,7 @@ use crate::store::{Attempts, Op, TimerKey, TimerKind};
 use crate::time::Timestamp;
 
 use super::Config;
-use super::instance::Instance;
+use super::instance::{Body, Instance};
 use super::message::{ActivityKey, Dispatch, Effect, Response};
 use super::timers::Timers;
 
@@ -22,6 +22,7 @@ pub(crate) type OnForeignWake = Box<dyn Fn(InstanceNumber) -> ForeignWake + Send
 /// Everything that taking a turn needs besides the instance.
 pub(super) struct Work<R> {
     pub(super) config: Config,
+    pub(super) hub: u64,
     pub(super) registry: Option<Arc<Registry>>,
     pub(super) draining: bool,
     pub(super) on_foreign_wake: OnForeignWake,
@@ -115,8 +116,35 @@ impl<R> Work<R> {
                 if self.running.remove(&key).is_some() {
                     self.effects.push(Effect::CancelActivity(key));
                 }
+                self.reconsider_missing(instance);
             }
         }
+    }
+
+    /// With the last call of a missing activity that problem is gone.
+    fn reconsider_missing(&self, instance: &mut Instance<R>) {
+        let kind = instance
+            .header
+            .problem
+            .as_ref()
+            .map(|(problem, _)| problem.kind());
+        let Some(registry) = self
+            .registry
+            .as_ref()
+            .filter(|_| kind == Some(ProblemKind::ActivityNotRegistered))
+        else {
+            return;
+        };
+        let missing = instance
+            .outstanding
+            .iter()
+            .find_map(|(_, pending)| match pending {
+                Pending::Activity { name, .. } if registry.find_activity(name).is_none() => {
+                    Some(unregistered(name))
+                }
+                Pending::Activity { .. } | Pending::Timer { .. } => None,
+            });
+        set_problem(instance, missing, self.now);
     }
 
     fn forget_attempts(&mut self, instance: &mut Instance<R>, call: CallId) {
@@ -134,6 +162,7 @@ impl<R> Work<R> {
             name,
             input,
             options,
+            inline,
         }) = instance.outstanding.get(call)
         else {
             return;
@@ -141,9 +170,18 @@ impl<R> Work<R> {
         let Some(registry) = self.registry.as_ref().filter(|_| !self.draining) else {
             return;
         };
-        if registry.find_activity(name).is_none() {
+        // The code of an inline step is where the live orchestrator made the call.
+        let step = match &instance.body {
+            Body::Live(watched) if *inline => watched.inline(call),
+            Body::Live(_) | Body::Fresh | Body::Parked | Body::Ended => None,
+        };
+        if !inline && registry.find_activity(name).is_none() {
             let problem = unregistered(name);
             set_problem(instance, Some(problem), self.now);
+            return;
+        }
+        if *inline && step.is_none() {
+            // It is made again when the instance is replayed.
             return;
         }
         let key = instance.key_of(call);
@@ -163,6 +201,7 @@ impl<R> Work<R> {
             input: input.clone(),
             attempt,
             timeout: options.timeout,
+            step,
         }));
     }
 
@@ -189,6 +228,7 @@ impl<R> Work<R> {
         let due = self.now.deadline_after(delay);
         let attempts = Attempts { failed, due };
         let number = instance.number();
+        instance.last_commit = self.commit();
         if let Some(Attempts { due, .. }) = instance.attempts.insert(call, attempts.clone()) {
             self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
         }

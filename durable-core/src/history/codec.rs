@@ -79,6 +79,7 @@ mod tests {
                 name: "a".into(),
                 input: json("2"),
                 options,
+                inline: true,
             },
             Action::CreateTimer {
                 call,

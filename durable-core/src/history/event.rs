@@ -14,6 +14,10 @@ use crate::time::Timestamp;
 /// What reaches an execution from outside.
 ///
 /// New kinds are added at the end: the position is what is written to disk.
+#[expect(
+    clippy::enum_variant_names,
+    reason = "raising an event is what the field calls it"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// The first event of every execution.
@@ -39,6 +43,19 @@ pub(crate) enum Event {
     },
 }
 
+impl Event {
+    /// Bytes of payload it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Started(started) => started.input.len(),
+            Self::ActivityCompleted { output, .. } => output.len(),
+            Self::ActivityFailed { failure, .. } => failure.bytes(),
+            Self::EventRaised { data, .. } => data.len(),
+            Self::TimerFired { .. } | Self::Terminated { .. } => 0,
+        }
+    }
+}
+
 /// What an execution began with. It names the instance, so that the first record of a history
 /// says whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +77,8 @@ pub(crate) enum Action {
         name: Cow<'static, str>,
         input: Payload,
         options: ActivityOptions,
+        /// What runs is part of the orchestrator's code, not a registered activity.
+        inline: bool,
     },
     CreateTimer {
         call: CallId,
@@ -86,9 +105,17 @@ pub(crate) enum Action {
 }
 
 impl Action {
-    /// Whether the execution ends with it.
-    pub(crate) fn is_terminal(&self) -> bool {
-        matches!(self, Self::Complete { .. } | Self::Fail { .. })
+    /// Bytes of payload it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Fail { failure } => failure.bytes(),
+            Self::ScheduleActivity { .. }
+            | Self::SetCustomStatus { .. }
+            | Self::Complete { .. }
+            | Self::CreateTimer { .. }
+            | Self::AwaitEvent { .. }
+            | Self::Cancel { .. } => self.payload().map_or(0, Payload::len),
+        }
     }
 
     /// The payload it carries to the store, for the limit on its size.

@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 pub(crate) struct Outstanding {
     calls: BTreeMap<CallId, Pending>,
     activities: usize,
+    /// Bytes of input that the activities hold.
+    bytes: usize,
     ended: bool,
 }
 
@@ -26,6 +28,7 @@ pub(crate) enum Pending {
         name: Cow<'static, str>,
         input: Payload,
         options: ActivityOptions,
+        inline: bool,
     },
     Timer {
         due: Timestamp,
@@ -44,6 +47,7 @@ impl Outstanding {
         if self.ended {
             closed.extend(std::mem::take(&mut self.calls));
             self.activities = 0;
+            self.bytes = 0;
         }
         closed
     }
@@ -67,15 +71,18 @@ impl Outstanding {
                 name,
                 input,
                 options,
+                inline,
             } => {
                 let (name, input, options) = (name.clone(), input.clone(), options.clone());
                 self.activities += 1;
+                self.bytes += input.len();
                 self.calls.insert(
                     *call,
                     Pending::Activity {
                         name,
                         input,
                         options,
+                        inline: *inline,
                     },
                 );
             }
@@ -90,8 +97,9 @@ impl Outstanding {
 
     fn close(&mut self, call: CallId, closed: &mut Vec<(CallId, Pending)>) {
         if let Some(pending) = self.calls.remove(&call) {
-            if matches!(pending, Pending::Activity { .. }) {
+            if let Pending::Activity { input, .. } = &pending {
                 self.activities -= 1;
+                self.bytes -= input.len();
             }
             closed.push((call, pending));
         }
@@ -108,6 +116,11 @@ impl Outstanding {
     /// Whether an activity is outstanding: then the instance must be loaded after a restart.
     pub(crate) fn has_activities(&self) -> bool {
         self.activities > 0
+    }
+
+    /// Bytes of input that is held for activities.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether the execution has ended.

@@ -4,6 +4,7 @@
 //! code) is bound when it is made; nothing happens until it is first polled. Each holds numbers
 //! and its request, never a reference to the execution.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -13,9 +14,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::FusedFuture;
+use serde::{Deserialize, Serialize};
 
-use super::state::{Key, Kind, Outcome, drop_op, poll_op, with_state};
-use crate::activity::Activity;
+use super::state::{InlineStep, Key, Kind, Outcome, drop_op, poll_op, with_state};
 use crate::failure::{ActivityError, FailureDetails, FailureKind};
 use crate::history::{Action, ActivityOptions};
 use crate::id::{CallId, EventName};
@@ -139,19 +140,21 @@ fn is_outside(details: &FailureDetails) -> bool {
     details.error_type() == OUTSIDE
 }
 
-/// A call of an activity: a future that ends with what the activity returned.
+/// A call of an activity or of an inline step: a future that ends with what that returned.
 ///
-/// Made by [`OrchestrationContext::call_activity`](super::OrchestrationContext::call_activity).
+/// Made by [`OrchestrationContext::call_activity`](super::OrchestrationContext::call_activity) and
+/// [`OrchestrationContext::run`](super::OrchestrationContext::run).
 #[must_use = "a call does nothing until it is awaited (or `.start()`ed)"]
-pub struct ActivityCall<A: Activity> {
+pub struct ActivityCall<T, E> {
     call: Call<ActivityRequest>,
-    activity: PhantomData<fn() -> A>,
+    result: PhantomData<fn() -> (T, E)>,
 }
 
 struct ActivityRequest {
-    name: &'static str,
+    name: Cow<'static, str>,
     input: Payload,
     options: ActivityOptions,
+    step: Option<InlineStep>,
 }
 
 impl Request for ActivityRequest {
@@ -160,36 +163,41 @@ impl Request for ActivityRequest {
             name,
             input,
             options,
+            step,
         } = self;
-        (
-            Kind::Activity,
-            Action::ScheduleActivity {
-                call,
-                name: name.into(),
-                input,
-                options,
-            },
-        )
+        let inline = step.is_some();
+        let action = Action::ScheduleActivity {
+            call,
+            name,
+            input,
+            options,
+            inline,
+        };
+        (step.map_or(Kind::Activity, Kind::Inline), action)
     }
 }
 
-impl<A: Activity> ActivityCall<A> {
+impl<T: Wire, E: Wire> ActivityCall<T, E> {
     pub(super) fn new(
         key: Key,
+        name: Cow<'static, str>,
         input: Result<Payload, serde_json::Error>,
+        step: Option<InlineStep>,
         location: &'static Location<'static>,
     ) -> Self {
+        let options = ActivityOptions::default();
         let request = |_| match input {
             Ok(input) => Ok(ActivityRequest {
-                name: A::NAME,
+                name,
                 input,
-                options: ActivityOptions::default(),
+                options,
+                step,
             }),
             Err(error) => Err(FailureDetails::serialization("input", &error)),
         };
         Self {
             call: Call::new(key, location, request),
-            activity: PhantomData,
+            result: PhantomData,
         }
     }
 
@@ -221,18 +229,19 @@ impl<A: Activity> ActivityCall<A> {
     }
 }
 
-impl<A: Activity> Future for ActivityCall<A> {
-    type Output = Result<A::Output, ActivityError<A::Error>>;
+impl<T: Wire, E: Wire> Future for ActivityCall<T, E> {
+    type Output = Result<T, ActivityError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let location = self.call.location;
         self.call.poll(cx).map(|outcome| match outcome {
             Ok(Outcome::Activity(Ok(output))) => output.decode().map_err(|error| {
                 ActivityError::Data(FailureDetails::serialization("output", &error))
             }),
             Ok(Outcome::Activity(Err(failure))) => Err(ActivityError::from_details(failure)),
-            Ok(Outcome::Timer | Outcome::Event(_)) => Err(ActivityError::OutsideOrchestrator(
-                outside(self.call.location),
-            )),
+            Ok(Outcome::Timer | Outcome::Event(_)) => {
+                Err(ActivityError::OutsideOrchestrator(outside(location)))
+            }
             Err(refused) if is_outside(&refused) => {
                 Err(ActivityError::OutsideOrchestrator(refused))
             }
@@ -241,15 +250,15 @@ impl<A: Activity> Future for ActivityCall<A> {
     }
 }
 
-impl<A: Activity> FusedFuture for ActivityCall<A> {
+impl<T: Wire, E: Wire> FusedFuture for ActivityCall<T, E> {
     fn is_terminated(&self) -> bool {
         self.call.is_terminated()
     }
 }
 
-impl<A: Activity> fmt::Debug for ActivityCall<A> {
+impl<T, E> fmt::Debug for ActivityCall<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ActivityCall({} {})", A::NAME, self.call.id)
+        write!(f, "ActivityCall({})", self.call.id)
     }
 }
 
@@ -350,7 +359,7 @@ impl Request for EventRequest {
 }
 
 /// Why a wait for an external event ended without its data.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum EventError {
     /// The event's data is not of the shape that was waited for. The event is used up.

@@ -80,7 +80,12 @@ pub(super) fn compare(
 fn sorted<'a>(actions: impl Iterator<Item = &'a Action>) -> Vec<String> {
     let mut texts: Vec<_> = actions
         .map(|action| match action {
-            Action::ScheduleActivity { name, input, .. } => format!("activity {name} {input:?}"),
+            Action::ScheduleActivity {
+                name,
+                input,
+                inline,
+                ..
+            } => format!("activity {name} {inline} {input:?}"),
             Action::CreateTimer { due, .. } => format!("timer {}", due.0),
             Action::AwaitEvent { name, .. } => format!("event {name}"),
             Action::Cancel { .. } => "cancel".to_owned(),
@@ -129,15 +134,19 @@ fn same(recorded: &Action, asked: &Action, matching: Matching) -> Same {
                 name,
                 input,
                 options,
+                inline,
                 ..
             },
             Action::ScheduleActivity {
                 name: asked_name,
                 input: asked_input,
                 options: asked_options,
+                inline: asked_inline,
                 ..
             },
-        ) if name == asked_name && (options == asked_options || matching == Matching::Tolerant) => {
+        ) if (name, inline) == (asked_name, asked_inline)
+            && (options == asked_options || matching == Matching::Tolerant) =>
+        {
             same_payload(input, asked_input, matching)
         }
         (Action::SetCustomStatus { status }, Action::SetCustomStatus { status: asked }) => {

@@ -1,14 +1,18 @@
 //! What an orchestrator can ask for.
 
+use std::borrow::Cow;
+use std::future::Future;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::call::{ActivityCall, EventCall, TimerCall};
-use super::state::{Key, State, with_state};
-use crate::activity::Activity;
+use super::state::{Identity, InlineStep, Key, State, with_state};
+use crate::activity::{Activity, ActivityFuture};
+use crate::failure::{FailureDetails, FailureKind};
 use crate::history::Action;
 use crate::id::{EventName, ExecutionId, InstanceId};
 use crate::payload::{Payload, Wire};
@@ -40,8 +44,63 @@ impl OrchestrationContext {
     ///
     /// Dropping it after that cancels the activity: its token fires and its result is ignored.
     #[track_caller]
-    pub fn call_activity<A: Activity>(self, input: A::Input) -> ActivityCall<A> {
-        ActivityCall::new(self.key, input.to_payload(), Location::caller())
+    pub fn call_activity<A: Activity>(self, input: A::Input) -> ActivityCall<A::Output, A::Error> {
+        ActivityCall::new(
+            self.key,
+            A::NAME.into(),
+            input.to_payload(),
+            None,
+            Location::caller(),
+        )
+    }
+
+    /// Runs a small step that is written here, and records its result: for what is not worth an
+    /// activity of its own, such as reading a setting once.
+    ///
+    /// The closure runs as an activity does: on the worker's runtime, at least once, perhaps
+    /// several times (hence `Fn`), and not in a replay that finds its result recorded. It is known
+    /// by `name`, so a replay notices when another step stands in its place.
+    ///
+    /// ```
+    /// use durable_core::{ActivityError, NoError, OrchestrationContext, orchestrator};
+    ///
+    /// #[orchestrator]
+    /// async fn lottery(ctx: OrchestrationContext) -> Result<usize, ActivityError<NoError>> {
+    ///     ctx.run("count files", || async {
+    ///         Ok::<_, NoError>(std::fs::read_dir(".").map_or(0, |files| files.count()))
+    ///     })
+    ///     .await
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn run<T, E, F, Fut>(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        step: F,
+    ) -> ActivityCall<T, E>
+    where
+        T: Wire,
+        E: Wire,
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let step = move || -> ActivityFuture {
+            let step = step();
+            Box::pin(async move {
+                let output = step.await.map_err(|error| recorded(&error))?;
+                output
+                    .to_payload()
+                    .map_err(|error| FailureDetails::serialization("output", &error))
+            })
+        };
+        let step: Option<InlineStep> = Some(Arc::new(step));
+        ActivityCall::new(
+            self.key,
+            name.into(),
+            Ok(Payload::NULL),
+            step,
+            Location::caller(),
+        )
     }
 
     /// A timer that survives the process: it ends `delay` after now, never early.
@@ -84,16 +143,20 @@ impl OrchestrationContext {
             .unwrap_or(UNIX_EPOCH)
     }
 
-    /// A UUID that is the same in every replay and different from every other.
+    /// A UUID that is the same in every replay and different from every other, also of other hubs.
     #[track_caller]
     pub fn new_uuid(self) -> Uuid {
         /// The namespace of our UUIDs; the value is arbitrary and fixed for ever.
         const NAMESPACE: Uuid = Uuid::from_u128(0x6d3c_83a1_0c4e_4a57_9f5b_3e1f_6a0d_7b21);
         let (identity, counter) = self.read(|state| (state.identity.clone(), state.next_random()));
-        let seed = format!(
-            "{}\0{}\0{}\0{counter}",
-            identity.instance, identity.number.0, identity.execution
-        );
+        let Identity {
+            hub,
+            instance,
+            number,
+            execution,
+            ..
+        } = &*identity;
+        let seed = format!("{hub:x}\0{instance}\0{}\0{execution}\0{counter}", number.0);
         Uuid::new_v5(&NAMESPACE, seed.as_bytes())
     }
 
@@ -126,7 +189,8 @@ impl OrchestrationContext {
         self.read(|state| state.identity.execution)
     }
 
-    /// Sets the custom status that clients see. The last one of a turn wins.
+    /// Sets the custom status that clients see. The last one of a turn wins. One of more than
+    /// 12 KiB as JSON fails the orchestration.
     ///
     /// # Errors
     ///
@@ -148,5 +212,17 @@ impl OrchestrationContext {
             Some(value) => value,
             None => panic!("an OrchestrationContext was used outside its orchestrator"),
         }
+    }
+}
+
+/// An inline step's error as it is recorded.
+fn recorded<E: Wire>(error: &E) -> FailureDetails {
+    match error.to_payload() {
+        Ok(value) => {
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let name = std::any::type_name::<E>();
+            FailureDetails::new(FailureKind::Application, name, text).with_value(value)
+        }
+        Err(error) => FailureDetails::serialization("error", &error),
     }
 }

@@ -14,10 +14,11 @@ use super::compare::{Matching, compare};
 use super::context::OrchestrationContext;
 use super::panics::{self, Panicked};
 use super::problem::{Difference, Place, Problem, ProblemKind, heading};
-use super::state::{Emitted, Entered, Identity, Key, Outcome, State};
+use super::state::{Emitted, Entered, Identity, InlineStep, Key, Outcome, State};
 use super::waker::{ForeignWake, RootWaker};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::{Action, Event, Step, Turn};
+use crate::id::CallId;
 use crate::orchestrator::OrchestratorFuture;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
@@ -91,7 +92,7 @@ impl Execution {
     /// dealt with and must be kept.
     pub(crate) fn feed(&mut self, event: &Event) -> Result<Fed, Problem> {
         let Some(state) = self.state.take() else {
-            return Err(self.unusable());
+            return Err(given_up());
         };
         let identity = Arc::clone(&state.identity);
         let entered = Entered::new(state);
@@ -101,12 +102,8 @@ impl Execution {
         fed.map_err(|trouble| trouble.problem(&identity))
     }
 
-    fn unusable(&self) -> Problem {
-        Problem::new(ProblemKind::Undecodable, "this execution was given up", "")
-    }
-
     fn advance(&mut self, event: &Event) -> Result<Fed, Trouble> {
-        let changed = self.deliver(event)?;
+        let changed = self.deliver(event);
         self.poll_until_quiet()?;
         let actions = self.with_state(State::take_emitted).unwrap_or_default();
         Ok(Fed { changed, actions })
@@ -117,13 +114,13 @@ impl Execution {
     }
 
     /// Hands the event to whom it concerns. `false` if it concerns nobody.
-    fn deliver(&mut self, event: &Event) -> Result<bool, Trouble> {
+    fn deliver(&mut self, event: &Event) -> bool {
         if matches!(self.root, Root::Ended) {
             // A call may have leaked and still be there; the end is final all the same.
-            return Ok(false);
+            return false;
         }
         let delivered = match event {
-            Event::Started(started) => return Ok(self.start(started.input.clone())),
+            Event::Started(started) => return self.start(started.input.clone()),
             Event::ActivityCompleted { call, output } => {
                 let outcome = Outcome::Activity(Ok(output.clone()));
                 self.with_state(|state| state.complete(*call, outcome))
@@ -144,14 +141,14 @@ impl Execution {
                 self.end();
                 // What its locals cancelled while being dropped: the engine closes all anyway.
                 drop(self.with_state(State::take_emitted));
-                return Ok(true);
+                return true;
             }
         };
-        let Some(delivered) = delivered else {
-            return Ok(false);
-        };
-        delivered.wake();
-        Ok(true)
+        let changed = delivered.is_some();
+        if let Some(delivered) = delivered {
+            delivered.wake();
+        }
+        changed
     }
 
     fn start(&mut self, input: crate::payload::Payload) -> bool {
@@ -273,15 +270,14 @@ impl Execution {
     /// A panic that history knows nothing of explains every other difference of its step.
     fn explain(&self, difference: Difference, step: &Step, fed: &Fed, place: Place) -> Problem {
         let identity = self.identity();
-        let new_panic = fed
-            .actions
-            .iter()
-            .find_map(|emitted| match &emitted.action {
-                Action::Fail { failure } if failure.kind() == FailureKind::Panic => {
-                    (!step.actions.contains(&emitted.action)).then(|| failure.message().to_owned())
-                }
-                _ => None,
-            });
+        let new_panic = fed.actions.iter().find_map(|emitted| {
+            let Action::Fail { failure } = &emitted.action else {
+                return None;
+            };
+            let new =
+                failure.kind() == FailureKind::Panic && !step.actions.contains(&emitted.action);
+            new.then(|| failure.message().to_owned())
+        });
         match new_panic {
             Some(text) => Trouble::PanicInReplay(text).problem(&identity),
             None => difference.problem(ProblemKind::Divergence, &identity, place),
@@ -310,6 +306,11 @@ impl Execution {
         }
     }
 
+    /// The code of a call that runs inline.
+    pub(crate) fn inline(&self, call: CallId) -> Option<InlineStep> {
+        self.state.as_ref()?.inline(call)
+    }
+
     /// Payload bytes held, for the bound on what stays in memory.
     pub(crate) fn payload_bytes(&self) -> usize {
         self.state.as_ref().map_or(0, |state| state.payload_bytes())
@@ -320,10 +321,19 @@ impl Execution {
         self.state.as_ref().map_or(0, |state| state.open_calls())
     }
 
+    /// Whether somebody outside has woken this very execution.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.waker.is_foreign()
+    }
+
     /// The problem to report when somebody outside has woken this execution.
     pub(crate) fn foreign_wake(&self) -> Problem {
         Trouble::ForeignAwait(None).problem(&self.identity())
     }
+}
+
+fn given_up() -> Problem {
+    Problem::new(ProblemKind::Undecodable, "this execution was given up", "")
 }
 
 impl Drop for Execution {

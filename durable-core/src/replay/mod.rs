@@ -23,8 +23,10 @@ pub use context::OrchestrationContext;
 pub use problem::{Problem, ProblemKind};
 
 pub(crate) use compare::Matching;
-pub(crate) use execution::{Execution, Fed};
+#[cfg(test)]
+use execution::Execution;
+pub(crate) use execution::Fed;
 pub(crate) use panics::{Panicked, catch, note_locations};
 pub(crate) use shadow::Watched;
-pub(crate) use state::{Emitted, Identity};
+pub(crate) use state::{Identity, InlineStep};
 pub(crate) use waker::ForeignWake;

@@ -30,9 +30,16 @@ impl Panicked {
 /// Runs `f`; a panic comes back as a value.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panicked> {
     LAST.set(None);
-    panic::catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panicked {
-        message: message(&*payload),
-        location: LAST.take(),
+    panic::catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let panicked = Panicked {
+            message: message(&*payload),
+            location: LAST.take(),
+        };
+        // It may be anything, also something that panics when it is dropped; then this ends here.
+        if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
+        panicked
     })
 }
 
@@ -76,6 +83,18 @@ mod tests {
     #[test]
     fn any_payload_is_survived() {
         let panicked = catch(|| panic::panic_any(7_u8)).expect_err("panics");
+        assert!(panicked.message.contains("not text"));
+    }
+
+    #[test]
+    fn a_payload_that_panics_when_it_is_dropped_is_survived() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic::panic_any(7_u8);
+            }
+        }
+        let panicked = catch(|| panic::panic_any(Bomb)).expect_err("panics");
         assert!(panicked.message.contains("not text"));
     }
 }

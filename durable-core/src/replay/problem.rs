@@ -109,9 +109,10 @@ impl Difference {
         let recorded = describe(self.recorded.as_ref());
         let asked = describe(self.asked.as_ref().map(|emitted| &emitted.action));
         let at = location(self.asked.as_ref().and_then(|emitted| emitted.location));
-        let (first, second) = match kind {
-            ProblemKind::Nondeterminism => ("one copy asked for", "another copy asked for"),
-            _ => ("history recorded", "the code now asks for"),
+        let (first, second) = if kind == ProblemKind::Nondeterminism {
+            ("one copy asked for", "another copy asked for")
+        } else {
+            ("history recorded", "the code now asks for")
         };
         let message = format!(
             "orchestrator `{}` diverged at turn {}, event {}: {first} {recorded}, {second} {asked}{at}",
@@ -176,9 +177,14 @@ pub(super) fn describe(action: Option<&Action>) -> String {
             name,
             input,
             options,
+            inline,
         } => {
             let ActivityOptions { retry, timeout } = options;
-            let mut text = format!("call {call} of activity `{name}` with {input:?}");
+            let mut text = if *inline {
+                format!("step {call} `{name}`")
+            } else {
+                format!("call {call} of activity `{name}` with {input:?}")
+            };
             if let Some(retry) = retry {
                 let _ = write!(text, ", {retry:?}");
             }

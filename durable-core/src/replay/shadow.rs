@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::compare::{Matching, compare};
 use super::execution::{Execution, Fed};
 use super::problem::{Place, Problem, ProblemKind};
-use super::state::Identity;
+use super::state::{Identity, InlineStep};
 use super::waker::ForeignWake;
 use crate::history::{Event, Turn};
+use crate::id::CallId;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
 
@@ -97,6 +98,11 @@ impl Watched {
         self.main.replay(turn, self.turns, matching)
     }
 
+    /// See [`Execution::inline`].
+    pub(crate) fn inline(&self, call: CallId) -> Option<InlineStep> {
+        self.main.inline(call)
+    }
+
     /// Bytes this holds: payloads, and an estimate for each open call.
     pub(crate) fn bytes(&self) -> usize {
         /// What a begun call takes in state and future, measured on fan-outs.
@@ -109,8 +115,10 @@ impl Watched {
         one(&self.main) + self.shadow.as_ref().map_or(0, one)
     }
 
-    /// See [`Execution::foreign_wake`].
-    pub(crate) fn foreign_wake(&self) -> Problem {
-        self.main.foreign_wake()
+    /// The problem, if somebody outside has woken one of the two.
+    pub(crate) fn foreign_wake(&self) -> Option<Problem> {
+        let foreign =
+            self.main.is_foreign() || self.shadow.as_ref().is_some_and(Execution::is_foreign);
+        foreign.then(|| self.main.foreign_wake())
     }
 }

@@ -10,10 +10,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use crate::activity::ActivityFuture;
 use crate::failure::FailureDetails;
 use crate::history::Action;
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
@@ -33,6 +35,8 @@ pub(super) const NO_KEY: Key = 0;
 /// Who is running; fixed for the life of an execution.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
+    /// Tells its hub from every other.
+    pub(crate) hub: u64,
     pub(crate) instance: InstanceId,
     pub(crate) number: InstanceNumber,
     pub(crate) execution: ExecutionId,
@@ -62,11 +66,25 @@ pub(super) struct Arrived {
     pub(super) data: Payload,
 }
 
-#[derive(Debug)]
+/// A step of an orchestrator's own code that runs as an activity: makes one attempt.
+pub(crate) type InlineStep = Arc<dyn Fn() -> ActivityFuture + Send + Sync>;
+
 pub(super) enum Kind {
     Activity,
+    Inline(InlineStep),
     Timer,
     Event(EventName),
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Activity => "Activity",
+            Self::Inline(_) => "Inline",
+            Self::Timer => "Timer",
+            Self::Event(_) => "Event",
+        })
+    }
 }
 
 /// A call that was begun and whose result was not taken yet.
@@ -168,22 +186,24 @@ impl State {
         arrived
     }
 
-    /// The call's outcome if it is there; else remembers who to wake. The waker it replaces is
-    /// returned to be dropped by the caller.
-    fn poll_op(&mut self, call: CallId, waker: Waker) -> (Poll<Outcome>, Option<Waker>) {
+    /// The call's outcome if it is there; else remembers who to wake. What it replaces or removes
+    /// is returned to be dropped by the caller.
+    fn poll_op(&mut self, call: CallId, waker: Waker) -> (Poll<Outcome>, Leftover) {
         let Some(op) = self.ops.get_mut(&call) else {
-            return (Poll::Pending, Some(waker));
+            return (Poll::Pending, (Some(waker), None));
         };
         if let Some(outcome) = op.outcome.take() {
-            let op = self.ops.remove(&call);
+            let (old, kind) = self
+                .ops
+                .remove(&call)
+                .map_or((None, None), |op| (op.waker, Some(op.kind)));
             self.payload_bytes -= outcome_bytes(&outcome);
-            let old = op.and_then(|op| op.waker);
             self.waiting -= usize::from(old.is_some());
-            return (Poll::Ready(outcome), old);
+            return (Poll::Ready(outcome), (old, kind));
         }
         let old = op.waker.replace(waker);
         self.waiting += usize::from(old.is_none());
-        (Poll::Pending, old)
+        (Poll::Pending, (old, None))
     }
 
     /// Gives a call its outcome. `None` if nobody waits for it: then nothing has changed.
@@ -191,7 +211,8 @@ impl State {
         let op = self.ops.get_mut(&call)?;
         let fits = matches!(
             (&op.kind, &outcome),
-            (Kind::Activity, Outcome::Activity(_)) | (Kind::Timer, Outcome::Timer)
+            (Kind::Activity | Kind::Inline(_), Outcome::Activity(_))
+                | (Kind::Timer, Outcome::Timer)
         );
         if !fits || op.outcome.is_some() {
             return None;
@@ -259,8 +280,9 @@ impl State {
                 self.payload_bytes -= arrived.data.len();
                 dropped.delivered = Some(self.put(&name, arrived));
             }
-            (_, Some(outcome)) => {
+            (kind, Some(outcome)) => {
                 self.payload_bytes -= outcome_bytes(&outcome);
+                dropped.kind = Some(kind);
                 dropped.outcome = Some(outcome);
             }
             (kind, None) => {
@@ -272,10 +294,19 @@ impl State {
                         self.waits.remove(name);
                     }
                 }
+                dropped.kind = Some(kind);
                 self.emit(Action::Cancel { call }, location);
             }
         }
         dropped
+    }
+
+    /// The code of a call that runs inline.
+    pub(super) fn inline(&self, call: CallId) -> Option<InlineStep> {
+        match &self.ops.get(&call)?.kind {
+            Kind::Inline(step) => Some(Arc::clone(step)),
+            Kind::Activity | Kind::Timer | Kind::Event(_) => None,
+        }
     }
 
     /// Whether a begun call could still wake the orchestrator.
@@ -319,9 +350,13 @@ impl Delivered {
 #[derive(Debug, Default)]
 struct Dropped {
     waker: Option<Waker>,
+    kind: Option<Kind>,
     outcome: Option<Outcome>,
     delivered: Option<Delivered>,
 }
+
+/// A waker and a call's code, both foreign: to be dropped outside the state.
+type Leftover = (Option<Waker>, Option<Kind>);
 
 /// The key of the execution that this thread is polling or feeding.
 pub(super) fn current_key() -> Key {
@@ -353,7 +388,7 @@ pub(super) fn poll_op(key: Key, call: CallId, waker: &Waker) -> Option<Poll<Outc
 /// escaped cancels nothing. (At eviction the cancellation is emitted and goes down with the state.)
 pub(super) fn drop_op(key: Key, call: CallId, location: &'static Location<'static>) {
     if let Some(dropped) = with_state(key, |state| state.drop_op(call, Some(location))) {
-        drop((dropped.waker, dropped.outcome));
+        drop((dropped.waker, dropped.kind, dropped.outcome));
         if let Some(delivered) = dropped.delivered {
             delivered.wake();
         }

@@ -17,7 +17,7 @@ use crate::engine::{ActivityKey, Dispatch, Input};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::payload::Payload;
 use crate::registry::Registry;
-use crate::replay::catch;
+use crate::replay::{Panicked, catch};
 
 /// What a commit sends to the worker.
 #[derive(Debug)]
@@ -65,6 +65,7 @@ impl Jobs {
 pub(super) struct Runner {
     pub(super) registry: Arc<Registry>,
     pub(super) states: States,
+    pub(super) hub: u64,
     pub(super) inbox: Inbox,
     /// At most so many attempts run at once; closed when the worker drains.
     pub(super) slots: Arc<Semaphore>,
@@ -105,7 +106,17 @@ impl Runner {
         let runner = Arc::clone(self);
         self.tracker.spawn(async move {
             let (key, attempt) = (dispatch.key, dispatch.attempt);
-            if let Some(result) = runner.attempt(dispatch, token).await {
+            let attempted = Caught(Box::pin(runner.attempt(dispatch, token)));
+            let result = match attempted.await {
+                Ok(result) => result,
+                // It was dropped, and its destructors are what panicked.
+                Err(_) if runner.stop.is_cancelled() => None,
+                Err(panicked) => {
+                    let text = panicked.text();
+                    Some(Err(FailureDetails::new(FailureKind::Panic, "panic", text)))
+                }
+            };
+            if let Some(result) = result {
                 runner.tokens(|tokens| tokens.remove(&key));
                 let ended = Input::AttemptEnded {
                     key,
@@ -130,7 +141,7 @@ impl Runner {
             slot = self.slots.acquire() => slot.ok()?,
         };
         let timeout = dispatch.timeout;
-        let body = Caught(Box::pin(self.body(dispatch, token.clone())));
+        let body = self.body(dispatch, token.clone());
         let limited = async {
             match timeout {
                 None => Ok(body.await),
@@ -144,7 +155,11 @@ impl Runner {
         };
         drop(slot);
         Some(match result {
-            Ok(result) => result.and_then(|output| self.within_limit(output)),
+            Ok(Ok(output)) => self.within_limit("output", &output).map(|()| output),
+            Ok(Err(failure)) => Err(match failure.value() {
+                Some(value) => self.within_limit("error", value).err().unwrap_or(failure),
+                None => failure,
+            }),
             Err(limit) => {
                 token.cancel();
                 let text = format!("it took longer than {limit:?}");
@@ -165,7 +180,11 @@ impl Runner {
             input,
             attempt,
             timeout: _,
+            step,
         } = dispatch;
+        if let Some(step) = step {
+            return step().await;
+        }
         let Some(activity) = self.registry.find_activity(&name) else {
             let text = format!("`{name}` is not registered");
             return Err(FailureDetails::new(
@@ -175,12 +194,13 @@ impl Runner {
             ));
         };
         let attempt = Attempt {
+            hub: self.hub,
             instance,
             number: key.number,
             execution: key.execution,
             call: key.call,
             activity: name,
-            attempt,
+            nth: attempt,
         };
         (activity.run)(
             ActivityContext::new(attempt, self.states.clone(), token),
@@ -189,32 +209,26 @@ impl Runner {
         .await
     }
 
-    fn within_limit(&self, output: Payload) -> Result<Payload, FailureDetails> {
-        if output.len() <= self.max_payload {
-            return Ok(output);
+    fn within_limit(&self, what: &str, payload: &Payload) -> Result<(), FailureDetails> {
+        let (len, limit) = (payload.len(), self.max_payload);
+        if len <= limit {
+            return Ok(());
         }
-        let text = format!(
-            "an output of {} bytes is over the limit of {}",
-            output.len(),
-            self.max_payload
-        );
+        let text = format!("an {what} of {len} bytes is over the limit of {limit}");
         Err(FailureDetails::new(FailureKind::PayloadTooLarge, "durable_core", text).not_retryable())
     }
 }
 
-/// A future whose panic is a failed attempt.
+/// A future whose panic is a value. What it drops may panic too.
 struct Caught<F>(Pin<Box<F>>);
 
-impl<F: Future<Output = Result<Payload, FailureDetails>>> Future for Caught<F> {
-    type Output = F::Output;
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        catch(|| self.0.as_mut().poll(cx)).unwrap_or_else(|panicked| {
-            Poll::Ready(Err(FailureDetails::new(
-                FailureKind::Panic,
-                "panic",
-                panicked.text(),
-            )))
-        })
+        match catch(|| self.0.as_mut().poll(cx)) {
+            Ok(polled) => polled.map(Ok),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
     }
 }

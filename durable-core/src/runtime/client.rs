@@ -1,5 +1,10 @@
 //! The client: starts, queries and steers instances.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each command has a few right answers, every other one is wrong"
+)]
+
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -63,7 +68,7 @@ impl Client {
     /// A key that was made with this hub, never leaves its directory, and differs for each
     /// `purpose`: for signing links and tokens that must hold across restarts.
     pub fn derive_key(&self, purpose: &str) -> [u8; 32] {
-        self.shared.signing_key.derive(purpose)
+        self.shared.identity.signing_key.derive(purpose)
     }
 
     /// A handle on an instance of a known orchestrator, whether it exists or not.
@@ -175,6 +180,7 @@ impl Client {
             Response::Done => Ok(()),
             Response::NotFound => Err(InstanceError::NotFound { id }),
             Response::Ended(status) => Err(InstanceError::Ended { id, status }),
+            Response::TooManyWaiting { limit } => Err(InstanceError::TooManyWaiting { id, limit }),
             other => Err(unexpected(&other).into()),
         }
     }

@@ -83,6 +83,15 @@ pub enum InstanceError {
         /// How it has ended.
         status: RuntimeStatus,
     },
+    /// The instance does not go on, and keeps as many events as it may. Its status says why it
+    /// does not; try again once it does.
+    #[error("{limit} events wait for instance {id} already, and it does not go on")]
+    TooManyWaiting {
+        /// The id.
+        id: InstanceId,
+        /// How many events are kept.
+        limit: usize,
+    },
     /// The data cannot be written as JSON.
     #[error("the data cannot be written as JSON: {message}")]
     Data {

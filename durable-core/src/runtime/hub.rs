@@ -9,13 +9,13 @@ use tokio::sync::Semaphore;
 use super::activities::Jobs;
 use super::client::Client;
 use super::error::HubError;
-use super::shell::{Failure, Inbox, Launched, Reply, ToEngine, launch};
+use super::shell::{Failure, Identity, Inbox, Launched, Reply, ToEngine, launch};
 use super::worker::WorkerBuilder;
 use crate::engine::{Command, Config, Input, Response};
+use crate::store::OpenError;
 use crate::store::kv::KvStore;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
-use crate::store::{OpenError, SigningKey};
 
 /// A task hub: orchestrations and all that is known of them, in one directory.
 ///
@@ -48,7 +48,7 @@ pub(super) struct Shared {
     pub(super) jobs: Jobs,
     failure: Failure,
     pub(super) config: Config,
-    pub(super) signing_key: SigningKey,
+    pub(super) identity: Identity,
     threads: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -87,6 +87,21 @@ impl TaskHub {
     /// Builds what runs orchestrators and activities in this process.
     pub fn worker(&self) -> WorkerBuilder {
         WorkerBuilder::new(Arc::clone(&self.shared))
+    }
+
+    /// The bytes that the hub takes on disk; 0 of one in memory.
+    ///
+    /// sled gives no space back: it writes again into what has become free.
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed.
+    pub async fn size_on_disk(&self) -> Result<u64, HubError> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let asked = self.shared.inbox.send(ToEngine::SizeOnDisk(reply));
+        asked.map_err(|_| self.shared.why_closed())?;
+        let size = answer.await.map_err(|_| self.shared.why_closed())?;
+        size.map_err(HubError::Store)
     }
 
     /// Finishes what is under way and lets go of the directory. A worker should be
@@ -255,7 +270,7 @@ impl TaskHub {
             permits,
             jobs,
             failure,
-            signing_key,
+            identity,
             threads,
         } = launched;
         let threads = Mutex::new(Some(threads));
@@ -266,7 +281,7 @@ impl TaskHub {
                 jobs,
                 failure,
                 config,
-                signing_key,
+                identity,
                 threads,
             }),
         })

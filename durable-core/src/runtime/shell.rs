@@ -49,6 +49,7 @@ pub(super) enum ToEngine {
     Bounded(Input<Reply>, OwnedSemaphorePermit),
     /// Answers once everything before it is durable.
     Flush(Reply),
+    SizeOnDisk(oneshot::Sender<Result<u64, StoreError>>),
     /// Finish what is here and end.
     Close,
 }
@@ -70,13 +71,20 @@ impl Failure {
     }
 }
 
+/// What makes this hub different from every other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) signing_key: SigningKey,
+    pub(super) hub: u64,
+}
+
 /// What the rest of the hub knows of its threads.
 pub(super) struct Launched {
     pub(super) inbox: Inbox,
     pub(super) permits: Arc<Semaphore>,
     pub(super) jobs: Jobs,
     pub(super) failure: Failure,
-    pub(super) signing_key: SigningKey,
+    pub(super) identity: Identity,
     pub(super) threads: JoinHandle<()>,
 }
 
@@ -109,16 +117,36 @@ pub(super) async fn launch<S: Store>(
         .name("durable-engine".into())
         .spawn(shell);
     let threads = threads.map_err(no_thread)?;
-    let signing_key = is_open.await.unwrap_or_else(|_| Err(died()))?;
+    let unwanted = CloseOnDrop(Some(inbox.clone()));
+    let identity = is_open.await.unwrap_or_else(|_| Err(died()))?;
+    unwanted.keep_open();
     let permits = Arc::new(Semaphore::new(MAX_WAITING_INPUTS));
     Ok(Launched {
         inbox,
         permits,
         jobs,
         failure,
-        signing_key,
+        identity,
         threads,
     })
+}
+
+/// Ends the hub's threads if whoever opens it does not wait for them: nobody else could.
+struct CloseOnDrop(Option<Inbox>);
+
+impl CloseOnDrop {
+    fn keep_open(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.0.take() {
+            // It may not have opened; then there is nothing to close.
+            drop(inbox.send(ToEngine::Close));
+        }
+    }
 }
 
 fn no_thread(error: std::io::Error) -> OpenError {
@@ -142,7 +170,7 @@ fn run<S: Store>(
     inputs: Receiver<ToEngine>,
     jobs: Jobs,
     failure: Failure,
-    opened: oneshot::Sender<Result<SigningKey, OpenError>>,
+    opened: oneshot::Sender<Result<Identity, OpenError>>,
 ) {
     let recovered = match store.recover() {
         Ok(recovered) => recovered,
@@ -165,7 +193,10 @@ fn run<S: Store>(
         inbox: inbox.clone(),
         failure: failure.clone(),
     };
-    let signing_key = recovered.signing_key;
+    let identity = Identity {
+        signing_key: recovered.signing_key,
+        hub: recovered.hub,
+    };
     let engine = Engine::new(config, recovered, foreign_wakes(inbox));
     let committer = std::thread::Builder::new()
         .name("durable-commit".into())
@@ -173,7 +204,7 @@ fn run<S: Store>(
     match committer {
         Ok(committer) => {
             // Nobody may wait for the hub any more.
-            drop(opened.send(Ok(signing_key)));
+            drop(opened.send(Ok(identity)));
             Shell {
                 engine,
                 store,
@@ -217,6 +248,9 @@ impl<S: Store> Shell<S> {
             } else {
                 self.wait()
             };
+            // Before the inputs: what they cause happens now, not when the engine last woke.
+            self.engine
+                .advance(clock::now(), self.durable.load(Ordering::Acquire));
             for message in first
                 .into_iter()
                 .chain(self.inputs.try_iter().take(INPUTS_AT_ONCE))
@@ -228,11 +262,13 @@ impl<S: Store> Shell<S> {
                         drop(permit);
                     }
                     ToEngine::Flush(reply) => self.engine.flush(reply),
+                    ToEngine::SizeOnDisk(reply) => {
+                        // Whoever asked may be gone.
+                        let _ = reply.send(self.store.size_on_disk());
+                    }
                     ToEngine::Close => open = false,
                 }
             }
-            self.engine
-                .advance(clock::now(), self.durable.load(Ordering::Acquire));
             if self.hand_on().is_err() {
                 // The commit thread is gone and has said why.
                 return;
@@ -261,13 +297,14 @@ impl<S: Store> Shell<S> {
             effects,
         }) = self.engine.seal()
         {
-            let prepared = match ops.is_empty() {
-                true => None,
-                false => Some(
+            let prepared = if ops.is_empty() {
+                None
+            } else {
+                Some(
                     self.store
                         .prepare(commit, ops)
                         .map_err(|error| self.stop(error))?,
-                ),
+                )
             };
             self.commits
                 .send(ToCommit {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -78,12 +79,13 @@ impl WorkerBuilder {
     /// on this hub, or there is no tokio runtime.
     pub async fn start(self) -> Result<Worker, WorkerError> {
         self.check()?;
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| WorkerError::NoRuntime)?;
+        let runtime = Handle::try_current().map_err(|_| WorkerError::NoRuntime)?;
         let jobs = self.shared.jobs.take().ok_or(WorkerError::AlreadyRunning)?;
         let registry = Arc::new(self.registry);
         let runner = Arc::new(Runner {
             registry: Arc::clone(&registry),
             states: self.states,
+            hub: self.shared.identity.hub,
             inbox: self.shared.inbox.clone(),
             slots: Arc::new(Semaphore::new(self.max_concurrent_activities)),
             max_payload: self.shared.config.max_payload,
@@ -95,6 +97,7 @@ impl WorkerBuilder {
         let worker = Worker {
             shared: self.shared,
             runner,
+            runtime,
             timeout: self.shutdown_timeout,
             stopped: false,
         };
@@ -131,6 +134,7 @@ impl WorkerBuilder {
 pub struct Worker {
     shared: Arc<Shared>,
     runner: Arc<Runner>,
+    runtime: Handle,
     timeout: Duration,
     stopped: bool,
 }
@@ -145,8 +149,14 @@ impl Worker {
         self.tell(Input::WorkerDraining);
         self.runner.slots.close();
         self.runner.tracker.close();
-        let drained = tokio::time::timeout(self.timeout, self.runner.tracker.wait()).await;
-        let dropped = if drained.is_ok() {
+        let (runner, timeout) = (Arc::clone(&self.runner), self.timeout);
+        // On the worker's runtime: whoever calls this may be on none.
+        let drained = self.runtime.spawn(async move {
+            tokio::time::timeout(timeout, runner.tracker.wait())
+                .await
+                .is_ok()
+        });
+        let dropped = if drained.await.unwrap_or(false) {
             0
         } else {
             self.runner.tracker.len()

@@ -5,6 +5,8 @@
 //! syncing are apart, so that encoding happens off the commit thread and one sync serves many
 //! commits.
 
+#[cfg(test)]
+mod conformance;
 mod error;
 mod header;
 pub(crate) mod kv;
@@ -129,6 +131,8 @@ pub(crate) struct Recovered {
     /// Those whose work goes on at once, in creation order.
     pub(crate) active: Vec<InstanceNumber>,
     pub(crate) signing_key: SigningKey,
+    /// Tells this hub from every other.
+    pub(crate) hub: u64,
 }
 
 type HmacSha256 = hmac::Hmac<sha2::Sha256>;

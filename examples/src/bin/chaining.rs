@@ -8,7 +8,7 @@
 //! was recorded up to there and goes on. Give it a directory, press Ctrl-C between two greetings,
 //! and start it again with the same directory.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 use std::path::PathBuf;

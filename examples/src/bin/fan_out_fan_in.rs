@@ -7,7 +7,7 @@
 //! `join_all` and the other combinators of the futures crates work on durable calls as on any
 //! future. How many activities run at once is the worker's to say.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 use std::sync::Arc;

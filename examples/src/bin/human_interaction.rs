@@ -7,7 +7,7 @@
 //! An approval is an external event, the patience a durable timer; whichever comes first decides.
 //! Both outlive the process, so the patience could as well be three weeks.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 use std::time::Duration;

@@ -15,6 +15,8 @@ pub(super) struct Auditor {
     started: BTreeSet<InstanceId>,
     /// Events that were acknowledged, in order.
     raised: BTreeMap<InstanceId, Vec<String>>,
+    /// Terminations that were acknowledged.
+    terminated: BTreeSet<InstanceId>,
     /// The last status that was read.
     seen: BTreeMap<InstanceId, Snapshot>,
 }
@@ -29,6 +31,19 @@ impl Auditor {
             .entry(id.clone())
             .or_default()
             .push(data.to_owned());
+    }
+
+    pub(super) fn terminated(&mut self, id: &InstanceId) {
+        self.terminated.insert(id.clone());
+    }
+
+    /// At the end: who was terminated did not end otherwise.
+    pub(super) fn ended(&self, id: &InstanceId, output: &str) {
+        let terminated = output.starts_with("terminated");
+        assert!(
+            terminated || !self.terminated.contains(id),
+            "{id} was terminated and gave {output}"
+        );
     }
 
     /// What was read never goes back.
@@ -181,7 +196,10 @@ pub(super) fn check_history(id: &InstanceId, turns: &[Turn], now: Timestamp) {
                         assert!(begun.insert(*call));
                         timers.insert(*call, *due);
                     }
-                    action => ended |= action.is_terminal(),
+                    Action::Complete { .. } | Action::Fail { .. } => ended = true,
+                    Action::AwaitEvent { .. }
+                    | Action::Cancel { .. }
+                    | Action::SetCustomStatus { .. } => {}
                 }
             }
         }

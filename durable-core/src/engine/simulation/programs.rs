@@ -26,15 +26,24 @@ pub(super) enum Program {
     TwoEvents,
     /// An activity that fails twice.
     Retry,
+    /// Ends at once, with events on their way to it.
+    AtOnce,
+    /// A step of its own code, then an activity.
+    Inline,
+    /// As `FanOut`, with retries and a timer, and terminated from outside at some moment.
+    Terminated,
 }
 
 impl Program {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Chain,
         Self::FanOut,
         Self::EventOrTimer,
         Self::TwoEvents,
         Self::Retry,
+        Self::AtOnce,
+        Self::Inline,
+        Self::Terminated,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -44,6 +53,9 @@ impl Program {
             Self::EventOrTimer => EventOrTimer::NAME,
             Self::TwoEvents => TwoEvents::NAME,
             Self::Retry => Retry::NAME,
+            Self::AtOnce => AtOnce::NAME,
+            Self::Inline => Inline::NAME,
+            Self::Terminated => Busy::NAME,
         }
     }
 
@@ -55,6 +67,9 @@ impl Program {
             Self::EventOrTimer => BTreeSet::from(["\"event 1\"", "\"timer\""]),
             Self::TwoEvents => BTreeSet::from(["[1,2]"]),
             Self::Retry => BTreeSet::from(["1"]),
+            Self::AtOnce => BTreeSet::from(["0"]),
+            Self::Inline => BTreeSet::from(["8"]),
+            Self::Terminated => BTreeSet::from(["3", "terminated: enough"]),
         }
     }
 
@@ -63,7 +78,8 @@ impl Program {
         match self {
             Self::EventOrTimer => &[("go", "1")],
             Self::TwoEvents => &[("First", "1"), ("second", "2")],
-            Self::Chain | Self::FanOut | Self::Retry => &[],
+            Self::AtOnce => &[("late", "1"), ("late", "2"), ("late", "3")],
+            Self::Chain | Self::FanOut | Self::Retry | Self::Inline | Self::Terminated => &[],
         }
     }
 }
@@ -77,6 +93,9 @@ pub(super) fn registry() -> Registry {
     registry.orchestrator::<EventOrTimer>();
     registry.orchestrator::<TwoEvents>();
     registry.orchestrator::<Retry>();
+    registry.orchestrator::<AtOnce>();
+    registry.orchestrator::<Inline>();
+    registry.orchestrator::<Busy>();
     registry
 }
 
@@ -185,6 +204,25 @@ orchestrator!(Retry, |ctx| {
         .map_err(details)
 });
 
-fn details(error: ActivityError<FailureDetails>) -> FailureDetails {
+orchestrator!(AtOnce, |_ctx| Ok(0));
+
+orchestrator!(Busy, |ctx| {
+    let policy = RetryPolicy::exponential(5, Duration::from_secs(1));
+    let calls = join_all((0..3).map(|_| ctx.call_activity::<Flaky>(0).retry(policy.clone())));
+    let timer = ctx.create_timer(Duration::from_secs(10));
+    let (outputs, ()) = futures_util::join!(calls, timer);
+    let outputs: Result<Vec<u64>, _> = outputs.into_iter().collect();
+    outputs
+        .map(|outputs| outputs.into_iter().sum::<u64>())
+        .map_err(details)
+});
+
+orchestrator!(Inline, |ctx| {
+    let step = ctx.run::<u64, NoError, _, _>("seven", || async { Ok(7) });
+    let seven = step.await.map_err(details)?;
+    ctx.call_activity::<Increment>(seven).await.map_err(details)
+});
+
+fn details<E: std::fmt::Display>(error: ActivityError<E>) -> FailureDetails {
     FailureDetails::new(FailureKind::Application, "ActivityError", error.to_string())
 }

@@ -1,15 +1,18 @@
 //! Drives the engine as a shell would, in an order that the seed decides.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
+
+use futures_util::FutureExt;
 
 use super::auditor::Auditor;
 use super::programs::{Program, answer, registry};
 use crate::engine::{
-    Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Fetched, Input, Response,
-    StartRequest,
+    ActivityKey, Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Fetched, Input,
+    Response, StartRequest,
 };
+use crate::failure::FailureKind;
 use crate::id::{EventName, InstanceId};
 use crate::payload::Payload;
 use crate::store::Store;
@@ -63,13 +66,17 @@ pub(super) struct World {
     to_ask: VecDeque<Command>,
     asked: BTreeMap<Ticket, Command>,
     next_ticket: u64,
+    /// Instances to be terminated at some moment.
+    to_terminate: Vec<InstanceId>,
+    /// Everything has ended: nobody asks for anything new.
+    quiet: bool,
     auditor: Auditor,
     moves: u64,
     crashes: u64,
 }
 
 /// What dies with the process.
-struct Process {
+pub(super) struct Process {
     store: KvStore<MemoryKv>,
     engine: Engine<Ticket>,
     /// Sealed, not applied.
@@ -78,11 +85,15 @@ struct Process {
     applied: Vec<(u64, Vec<Effect<Ticket>>)>,
     durable: u64,
     running: Vec<Dispatch>,
+    /// Every attempt that was ever run: none is run twice while the process lives.
+    dispatched: BTreeSet<(ActivityKey, u32)>,
     nudges: usize,
+    /// Reads may fail.
+    pub(super) damaged: bool,
 }
 
 impl Process {
-    fn start(kv: &MemoryKv) -> Self {
+    pub(super) fn start(kv: &MemoryKv) -> Self {
         let store = KvStore::open(kv.clone(), Path::new("memory")).expect("opens");
         let recovered = store.recover().expect("recovers");
         let durable = recovered.commit;
@@ -103,8 +114,30 @@ impl Process {
             applied: Vec::new(),
             durable,
             running: Vec::new(),
+            dispatched: BTreeSet::new(),
             nudges: 0,
+            damaged: false,
         }
+    }
+
+    /// What one command is answered, with everything it takes made durable at once.
+    pub(super) fn ask(&mut self, command: Command) -> Response {
+        self.engine.handle(Input::Client(command, Ticket(0)));
+        self.settle(Timestamp(1_000_000));
+        let mut answer = None;
+        for (commit, prepared, effects) in std::mem::take(&mut self.sealed) {
+            if let Some(prepared) = prepared {
+                self.store.apply(prepared).expect("applies");
+            }
+            self.store.sync().expect("syncs");
+            self.durable = commit;
+            for effect in effects {
+                if let Effect::Reply(_, response) = effect {
+                    answer = Some(response);
+                }
+            }
+        }
+        answer.expect("an answer")
     }
 
     /// Lets the engine read and seal until it has nothing left to do.
@@ -119,7 +152,7 @@ impl Process {
                         self.store.timers(*after, *limit).map(Fetched::Timers)
                     }
                 };
-                assert!(fetched.is_ok(), "{fetch:?}: {fetched:?}");
+                assert!(fetched.is_ok() || self.damaged, "{fetch:?}: {fetched:?}");
                 self.engine.fetched(&fetch, fetched);
             }
             let Some(sealed) = self.engine.seal() else {
@@ -147,6 +180,8 @@ impl World {
             to_ask: VecDeque::new(),
             asked: BTreeMap::new(),
             next_ticket: 0,
+            to_terminate: Vec::new(),
+            quiet: false,
             auditor: Auditor::default(),
             moves: 0,
             crashes: 0,
@@ -178,6 +213,9 @@ impl World {
                 });
             }
         }
+        let to_terminate = |(_, program): &&(_, Program)| *program == Program::Terminated;
+        let to_terminate = instances.iter().filter(to_terminate);
+        self.to_terminate = to_terminate.map(|(id, _)| id.clone()).collect();
         while !self.all_ended(&instances) {
             if self.crash_now(crash) {
                 continue;
@@ -195,12 +233,11 @@ impl World {
 
     fn crash_now(&mut self, crash: Crash) -> bool {
         let kept = match crash {
-            Crash::Never => return false,
             Crash::At { at, kept } if self.moves == at && self.crashes == 0 => kept,
             Crash::Twice { at, .. } if self.moves == at && self.crashes == 0 => 1,
             Crash::Twice { at, again } if self.moves == at + again && self.crashes == 1 => 0,
             Crash::Random if self.random(60) == 0 => self.random(4),
-            Crash::At { .. } | Crash::Twice { .. } | Crash::Random => return false,
+            Crash::Never | Crash::At { .. } | Crash::Twice { .. } | Crash::Random => return false,
         };
         self.crashes += 1;
         self.kv.crash(kept);
@@ -257,7 +294,7 @@ impl World {
         self.process.engine.handle(Input::Client(command, ticket));
     }
 
-    /// Somebody reads a status.
+    /// Somebody reads a status, waits for an end, or brings one about.
     fn look(&mut self) {
         let ids: Vec<_> = self.auditor.acknowledged().cloned().collect();
         let reading = self
@@ -265,9 +302,17 @@ impl World {
             .values()
             .filter(|command| is_read(command))
             .count();
-        if !ids.is_empty() && reading < 3 {
+        if !ids.is_empty() && reading < 3 && !self.quiet {
             let id = ids[self.random(ids.len())].clone();
-            self.send(Command::Status { id });
+            if self.random(3) == 0 {
+                self.send(Command::Wait { id });
+            } else if self.to_terminate.contains(&id) && self.random(4) == 0 {
+                self.to_terminate.retain(|other| *other != id);
+                let reason = Some("enough".to_owned());
+                self.send(Command::Terminate { id, reason });
+            } else {
+                self.send(Command::Status { id });
+            }
         }
     }
 
@@ -278,9 +323,13 @@ impl World {
             name,
             input,
             attempt,
+            step,
             ..
         } = self.process.running.swap_remove(place);
-        let result = answer(&name, &input, attempt);
+        let result = match step {
+            Some(step) => step().now_or_never().expect("it waits for nothing"),
+            None => answer(&name, &input, attempt),
+        };
         self.process.engine.handle(Input::AttemptEnded {
             key,
             attempt,
@@ -314,10 +363,13 @@ impl World {
                 // A store that knows nothing of the commits under way.
                 let store = KvStore::open(self.kv.clone(), Path::new("memory")).expect("opens");
                 Auditor::dispatched(&dispatch, &store);
+                let (key, attempt) = (dispatch.key, dispatch.attempt);
+                let new = self.process.dispatched.insert((key, attempt));
+                assert!(new, "attempt {attempt} at {key:?} runs twice");
                 self.process.running.push(dispatch);
             }
             Effect::CancelActivity(key) => {
-                self.process.running.retain(|running| running.key != key)
+                self.process.running.retain(|running| running.key != key);
             }
             Effect::Nudge => self.process.nudges += 1,
         }
@@ -335,7 +387,12 @@ impl World {
                 self.auditor
                     .raised(id, &String::from_utf8_lossy(data.as_bytes()));
             }
-            (Command::Raise { .. }, Response::Ended(_)) => {}
+            (Command::Terminate { id, .. }, Response::Done) => self.auditor.terminated(id),
+            (Command::Raise { .. } | Command::Terminate { .. }, Response::Ended(_)) => {}
+            (Command::Wait { id }, Response::Status(snapshot)) => {
+                assert!(snapshot.header.status.is_terminal(), "{id}: told too early");
+                self.auditor.read(id, response);
+            }
             (Command::Status { id }, response) => self.auditor.read(id, response),
             (command, response) => panic!("{command:?} was answered {response:?}"),
         }
@@ -358,13 +415,15 @@ impl World {
 
     fn all_ended(&mut self, instances: &[(InstanceId, Program)]) -> bool {
         // Looking at the disk costs more than a move.
-        self.moves % 16 == 0
-            && self.to_ask.is_empty()
-            && self.asked.values().all(is_read)
-            && instances.iter().all(|(id, _)| {
-                let glimpse = self.process.store.glimpse(id).expect("reads");
-                glimpse.is_some_and(|glimpse| glimpse.header.status.is_terminal())
-            })
+        if !self.moves.is_multiple_of(16) || !self.to_ask.is_empty() {
+            return false;
+        }
+        self.quiet = instances.iter().all(|(id, _)| {
+            let glimpse = self.process.store.glimpse(id).expect("reads");
+            glimpse.is_some_and(|glimpse| glimpse.header.status.is_terminal())
+        });
+        // Whoever waits must be told, too.
+        self.quiet && self.asked.is_empty()
     }
 
     fn check_ends(mut self, instances: &[(InstanceId, Program)]) -> Run {
@@ -380,6 +439,9 @@ impl World {
             let snapshot = crate::engine::Snapshot::of_glimpse(glimpse);
             let output = match &snapshot.result {
                 Some(Ok(output)) => String::from_utf8_lossy(output.as_bytes()).into_owned(),
+                Some(Err(failure)) if failure.kind() == FailureKind::Terminated => {
+                    format!("terminated: {failure}")
+                }
                 other => panic!("{id} {program:?} ended {other:?}"),
             };
             assert!(
@@ -387,6 +449,7 @@ impl World {
                 "{id} {program:?} ended with {output}"
             );
             self.auditor.read(id, &Response::Status(Box::new(snapshot)));
+            self.auditor.ended(id, &output);
             outputs.push((id.clone(), output));
         }
         let timers = self.process.store.timers(None, 100).expect("reads");
@@ -401,7 +464,7 @@ impl World {
     }
 }
 
-fn start(id: &InstanceId, program: Program) -> Command {
+pub(super) fn start(id: &InstanceId, program: Program) -> Command {
     Command::Start(StartRequest {
         id: id.clone(),
         name: program.name().to_owned(),
@@ -412,7 +475,7 @@ fn start(id: &InstanceId, program: Program) -> Command {
 }
 
 fn is_read(command: &Command) -> bool {
-    matches!(command, Command::Status { .. })
+    matches!(command, Command::Status { .. } | Command::Wait { .. })
 }
 
 fn target(command: &Command) -> &InstanceId {

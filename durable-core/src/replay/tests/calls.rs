@@ -251,14 +251,17 @@ fn uuids_are_the_same_in_replay_and_different_everywhere_else() {
         [
             base(),
             Identity {
+                hub: 0,
                 instance: InstanceId::new("order-4").expect("valid"),
                 ..base()
             },
             Identity {
+                hub: 0,
                 number: InstanceNumber(2),
                 ..base()
             },
             Identity {
+                hub: 0,
                 execution: ExecutionId(1),
                 ..base()
             },

@@ -290,9 +290,7 @@ fn an_unread_event_is_handed_on_to_the_next_who_waits_at_once() {
 }
 
 /// A task that keeps a call alive, and is never run.
-struct Holder(
-    #[expect(dead_code, reason = "held, and dropped")] Mutex<Started<ActivityCall<Work>>>,
-);
+struct Holder(#[expect(dead_code, reason = "held, and dropped")] Mutex<Started<CallOf<Work>>>);
 
 impl Wake for Holder {
     fn wake(self: Arc<Self>) {}

@@ -8,7 +8,7 @@ use super::*;
 
 #[test]
 fn a_call_polled_on_another_thread_is_refused_and_names_its_place() {
-    static ESCAPED: Mutex<Option<ActivityCall<Work>>> = Mutex::new(None);
+    static ESCAPED: Mutex<Option<CallOf<Work>>> = Mutex::new(None);
     let run: RunOrchestrator = |ctx, _| {
         body(async move {
             *ESCAPED.lock().unwrap() = Some(ctx.call_activity::<Work>(1));
@@ -25,7 +25,7 @@ fn a_call_polled_on_another_thread_is_refused_and_names_its_place() {
 
 #[test]
 fn a_call_polled_in_another_execution_is_refused_there_and_inert() {
-    static ESCAPED: Mutex<Vec<Started<ActivityCall<Work>>>> = Mutex::new(Vec::new());
+    static ESCAPED: Mutex<Vec<Started<CallOf<Work>>>> = Mutex::new(Vec::new());
     let owner: RunOrchestrator = |ctx, _| {
         body(async move {
             let calls = [1, 2].map(|input| ctx.call_activity::<Work>(input).start());

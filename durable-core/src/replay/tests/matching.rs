@@ -21,6 +21,7 @@ fn check_drift(old: &str, new: &str, tolerant: Option<u64>, strict: Option<u64>)
                 call: CallId(0),
                 name: "post".into(),
                 input: json(input),
+                inline: false,
                 options: ActivityOptions::default(),
             }],
         }],

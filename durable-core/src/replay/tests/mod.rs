@@ -64,6 +64,9 @@ use crate::payload::Payload;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
 
+/// The future of a call of `A`.
+type CallOf<A> = ActivityCall<<A as Activity>::Output, <A as Activity>::Error>;
+
 struct Work;
 struct Other;
 
@@ -137,6 +140,7 @@ impl Drop for OnDrop {
 
 fn identity() -> Arc<Identity> {
     Arc::new(Identity {
+        hub: 0,
         instance: InstanceId::new("order-42").expect("valid"),
         number: InstanceNumber(7),
         execution: ExecutionId(0),
@@ -278,6 +282,7 @@ fn show(action: &Action) -> String {
             name,
             input,
             options,
+            inline: _,
         } => {
             let retry = options.retry.as_ref().map_or("", |_| " retried");
             let timeout = options

@@ -62,9 +62,10 @@ impl MemoryKv {
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
-        match self.closed.load(Ordering::Relaxed) {
-            true => Err(StoreError::fatal("it is closed")),
-            false => Ok(()),
+        if self.closed.load(Ordering::Relaxed) {
+            Err(StoreError::fatal("it is closed"))
+        } else {
+            Ok(())
         }
     }
 
@@ -77,12 +78,6 @@ impl MemoryKv {
             }
             disk.applied = disk.synced.clone();
         });
-    }
-
-    /// How many batches a crash would put at risk.
-    #[cfg(test)]
-    pub(crate) fn unsynced(&self) -> usize {
-        self.disk(|disk| disk.unsynced.len())
     }
 }
 

@@ -46,6 +46,11 @@ struct Hub {
 }
 
 impl Hub {
+    /// The random half of the id.
+    fn tag(&self) -> u64 {
+        self.id.last_chunk().copied().map_or(0, u64::from_be_bytes)
+    }
+
     fn new(id: HubId) -> Result<Self, StoreError> {
         let mut signing_key = SigningKey::default();
         getrandom::fill(&mut signing_key.0)
@@ -258,6 +263,7 @@ impl<K: KeyValue> Store for KvStore<K> {
             created: ledger.meta.created,
             active: ledger.active.members().collect(),
             signing_key: self.hub.signing_key,
+            hub: self.hub.tag(),
         }))
     }
 
@@ -295,10 +301,16 @@ impl<K: KeyValue> Store for KvStore<K> {
     }
 
     fn load(&self, key: &InstanceKey) -> Result<Option<Stored>, StoreError> {
+        let is_active = |number| self.ledger(|ledger| ledger.active.contains(number));
         let Some(mut stored) = read::instance(&self.kv, key)? else {
-            return Ok(None);
+            return match key {
+                InstanceKey::Number(number) if is_active(*number) => Err(StoreError::corrupt(
+                    format!("active instance number {} is missing", number.0),
+                )),
+                InstanceKey::Number(_) | InstanceKey::Id(_) => Ok(None),
+            };
         };
-        stored.active = self.ledger(|ledger| ledger.active.contains(stored.header.number));
+        stored.active = is_active(stored.header.number);
         if !stored.active && !stored.header.status.is_terminal() {
             read::check_whole(&stored)?;
         }

@@ -169,6 +169,12 @@ fn header(kv: &impl KeyValue, key: &InstanceKey) -> Result<Option<Header>, Store
     };
     let Some(id) = id else { return Ok(None) };
     let found: Option<Header> = one(kv, keys::header(&id))?;
+    if let (None, InstanceKey::Number(_)) = (&found, key) {
+        // Its history is there.
+        return Err(StoreError::corrupt(format!(
+            "the header of instance {id} is missing"
+        )));
+    }
     Ok(found.filter(|header| match key {
         InstanceKey::Id(_) => true,
         // The id may have been used again since: that is another incarnation.
@@ -272,18 +278,15 @@ pub(super) fn timers(
         if timers.len() >= limit {
             return ControlFlow::Break(());
         }
-        match keys::parse_timer(key) {
-            Some(timer) => {
-                timers.push(timer);
-                ControlFlow::Continue(())
-            }
-            None => {
-                failed = Some(StoreError::corrupt(format!(
-                    "timer {} does not decode",
-                    show(key)
-                )));
-                ControlFlow::Break(())
-            }
+        if let Some(timer) = keys::parse_timer(key) {
+            timers.push(timer);
+            ControlFlow::Continue(())
+        } else {
+            failed = Some(StoreError::corrupt(format!(
+                "timer {} does not decode",
+                show(key)
+            )));
+            ControlFlow::Break(())
         }
     })?;
     failed.map_or(Ok(timers), Err)

@@ -131,10 +131,6 @@ impl Partial {
         self.missing == 0
     }
 
-    pub(super) fn key(&self) -> &[u8] {
-        &self.key
-    }
-
     /// The body, if nothing is missing and the checksum is right.
     pub(super) fn finish(self) -> Result<(RecordKey, Bytes), StoreError> {
         let damaged =
@@ -205,8 +201,8 @@ mod tests {
 
     #[test]
     fn bodies_of_every_length_come_back() {
-        for len in 0..200 {
-            let body: Vec<u8> = (0..len).map(|byte| byte as u8).collect();
+        for len in 0..200_u8 {
+            let body: Vec<u8> = (0..len).collect();
             let pairs = written(&body);
             assert!(pairs.iter().all(|(_, value)| value.len() <= MAX));
             assert_eq!(read(&pairs).expect("reads"), body, "{len}");

@@ -13,7 +13,7 @@
 //! what they say. The management routes lie under `/runtime/webhooks/durabletask` and want the key.
 //! Kill the server while an operation is under way and start it again: the operation goes on.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 use std::net::SocketAddr;

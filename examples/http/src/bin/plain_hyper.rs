@@ -5,7 +5,7 @@
 //! cargo run --release -p durable-http-examples --bin plain_hyper
 //! ```
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 use std::net::SocketAddr;

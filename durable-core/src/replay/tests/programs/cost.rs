@@ -11,7 +11,7 @@ thread_local! {
 }
 
 /// The call, its polls counted.
-async fn counted(mut call: ActivityCall<Work>) -> u32 {
+async fn counted(mut call: CallOf<Work>) -> u32 {
     let counted = poll_fn(|cx| {
         LEAVES.set(LEAVES.get() + 1);
         call.poll_unpin(cx)

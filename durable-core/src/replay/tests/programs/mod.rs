@@ -98,8 +98,8 @@ fn go_on_from(run: RunOrchestrator, recorded: &Recorded, cut: usize, same: Same)
 }
 
 /// A call of `work`.
-fn work(ctx: OrchestrationContext, input: u32) -> ActivityCall<Work> {
-    ctx.call_activity(input)
+fn work(ctx: OrchestrationContext, input: u32) -> CallOf<Work> {
+    ctx.call_activity::<Work>(input)
 }
 
 /// A helper that makes two calls, the second depending on the first.

@@ -201,7 +201,7 @@ fn a_loop_that_reacts_to_commands() {
     check(|ctx, _| {
         body(async move {
             let mut total = 0;
-            let mut running: Option<ActivityCall<Work>> = None;
+            let mut running: Option<CallOf<Work>> = None;
             for round in 0..30 {
                 tokio::select! { biased;
                     command = ctx.wait_for_external_event::<u32>("Command") => {

@@ -1,0 +1,146 @@
+//! What clients ask for.
+
+use crate::engine::instance::{Instance, Mail};
+use crate::engine::message::{Command, Fetch, Response, Snapshot, StartRequest};
+use crate::engine::{Answer, Engine, Want};
+use crate::history::{Event, Started};
+use crate::id::{ExecutionId, InstanceId, InstanceNumber};
+use crate::store::{Header, InstanceKey, Kind, RuntimeStatus};
+
+impl<R: Answer> Engine<R> {
+    pub(super) fn command(&mut self, command: Command, reply: R) {
+        match command {
+            Command::Start(request) => {
+                let known = self.work.registry.as_ref().filter(|registry| {
+                    registry
+                        .find_orchestrator(&request.name, &request.version)
+                        .is_none()
+                });
+                if let Some(registry) = known {
+                    let known = registry.orchestrator_names();
+                    return self.work.reply(reply, Response::NotRegistered { known });
+                }
+                if request.fresh {
+                    return self.create(request, reply);
+                }
+                let id = request.id.clone();
+                self.look_at(&id, Want::Start(request, reply));
+            }
+            Command::Status { id } => self.look_at(&id, Want::Status(reply)),
+            Command::Wait { id } => self.look_at(&id, Want::Wait(reply)),
+            Command::Raise { id, name, data } => {
+                let event = Event::EventRaised { name, data };
+                self.send(
+                    id,
+                    Mail {
+                        event,
+                        seq: None,
+                        reply: Some(reply),
+                    },
+                );
+            }
+            Command::Terminate { id, reason } => {
+                let event = Event::Terminated { reason };
+                self.send(
+                    id,
+                    Mail {
+                        event,
+                        seq: None,
+                        reply: Some(reply),
+                    },
+                );
+            }
+        }
+    }
+
+    /// Goes on with an instance in memory, or with a glimpse of it.
+    pub(super) fn look_at(&mut self, id: &InstanceId, want: Want<R>) {
+        let Some(instance) = self
+            .ids
+            .get(id)
+            .and_then(|number| self.instances.get(number))
+        else {
+            return self.fetch(Fetch::Glimpse(id.clone()), want);
+        };
+        let (number, snapshot) = (instance.number(), instance.snapshot());
+        self.looked_at(Some((number, snapshot)), want);
+    }
+
+    pub(super) fn looked_at(&mut self, found: Option<(InstanceNumber, Snapshot)>, want: Want<R>) {
+        let response = |snapshot| Response::Status(Box::new(snapshot));
+        match (want, found) {
+            (Want::Start(request, reply), None) => self.create(request, reply),
+            (Want::Start(_, reply), Some((_, snapshot))) => {
+                self.work
+                    .reply(reply, Response::AlreadyExists(snapshot.header.status));
+            }
+            (Want::Status(reply) | Want::Wait(reply), None) => {
+                self.work.reply(reply, Response::NotFound);
+            }
+            (Want::Wait(reply), Some((number, snapshot)))
+                if !snapshot.header.status.is_terminal() =>
+            {
+                let waiters = self.work.waiters.entry(number).or_default();
+                if waiters.len().is_power_of_two() {
+                    waiters.retain(Answer::is_wanted);
+                }
+                waiters.push(reply);
+            }
+            (Want::Status(reply) | Want::Wait(reply), Some((_, snapshot))) => {
+                self.work.reply(reply, response(snapshot));
+            }
+            (Want::Mail(_) | Want::AttemptEnded { .. } | Want::Fire(_) | Want::Load, _) => {}
+        }
+    }
+
+    pub(super) fn create(&mut self, request: StartRequest, reply: R) {
+        let StartRequest {
+            id,
+            name,
+            version,
+            input,
+            fresh: _,
+        } = request;
+        let number = InstanceNumber(self.next_number);
+        self.next_number += 1;
+        let execution = ExecutionId::default();
+        let header = Header {
+            kind: Kind::Orchestration,
+            id: id.clone(),
+            number,
+            execution,
+            name: name.clone(),
+            version: version.clone(),
+            status: RuntimeStatus::Pending,
+            created: self.work.now,
+            updated: self.work.now,
+            turns: 0,
+            custom_status: None,
+            problem: None,
+        };
+        let mut instance = Instance::new(header, self.work.hub);
+        instance.input = Some(input.clone());
+        let started = Started {
+            instance: id,
+            execution,
+            name,
+            version,
+            input,
+        };
+        let event = Event::Started(Box::new(started));
+        instance.mailbox.push_back(Mail {
+            event,
+            seq: None,
+            reply: Some(reply),
+        });
+        self.keep(instance);
+        self.make_ready(number);
+    }
+
+    pub(super) fn send(&mut self, id: InstanceId, mail: Mail<R>) {
+        match self.ids.get(&id) {
+            Some(number) => self.on_number(*number, Want::Mail(mail)),
+            None => self.fetch(Fetch::Instance(InstanceKey::Id(id)), Want::Mail(mail)),
+        }
+    }
+}

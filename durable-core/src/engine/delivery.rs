@@ -1,0 +1,149 @@
+//! Handing what has happened to the instance it concerns.
+
+use crate::engine::instance::{Body, Instance, Mail};
+use crate::engine::message::{ActivityKey, Fetch, Response};
+use crate::engine::work::{Work, set_problem};
+use crate::engine::{Answer, Engine, Want};
+use crate::failure::FailureDetails;
+use crate::history::{Event, Pending};
+use crate::id::InstanceNumber;
+use crate::payload::Payload;
+use crate::store::{InstanceKey, Op, TimerKey, TimerKind};
+
+impl<R: Answer> Engine<R> {
+    /// Goes on with an instance, loading it if need be.
+    pub(super) fn on_number(&mut self, number: InstanceNumber, want: Want<R>) {
+        if self.instances.contains_key(&number) {
+            self.go_on(number, want);
+        } else {
+            self.fetch(Fetch::Instance(InstanceKey::Number(number)), want);
+        }
+    }
+
+    /// Goes on with an instance in memory.
+    pub(super) fn go_on(&mut self, number: InstanceNumber, want: Want<R>) {
+        let Some(instance) = self.instances.get_mut(&number) else {
+            return;
+        };
+        let has_work = match want {
+            Want::Mail(mail) => deliver(&mut self.work, instance, mail),
+            Want::AttemptEnded { key, result } => {
+                attempt_ended(&mut self.work, instance, key, result)
+            }
+            Want::Fire(timer) => fire(&mut self.work, instance, timer),
+            Want::Load | Want::Start(..) | Want::Status(_) | Want::Wait(_) => false,
+        };
+        if has_work {
+            self.make_ready(number);
+        }
+    }
+
+    pub(super) fn make_ready(&mut self, number: InstanceNumber) {
+        if let Some(instance) = self.instances.get_mut(&number)
+            && !instance.queued
+        {
+            instance.queued = true;
+            self.ready.push_back(number);
+        }
+    }
+
+    pub(super) fn foreign_wake(&mut self, number: InstanceNumber) {
+        let Some(instance) = self.instances.get_mut(&number) else {
+            return;
+        };
+        let Body::Live(watched) = &instance.body else {
+            return;
+        };
+        // The wake may have been meant for an execution that was replaced since.
+        let Some(problem) = watched.foreign_wake() else {
+            return;
+        };
+        instance.body = Body::Parked;
+        let changed = set_problem(instance, Some(problem), self.work.now);
+        self.work.summarise(instance, changed);
+        self.make_ready(number);
+    }
+
+    pub(super) fn fire_due(&mut self) {
+        if self.work.registry.is_none() {
+            return;
+        }
+        for _ in 0..self.work.config.events_per_turn {
+            let Some(timer) = self.work.timers.pop_due(self.work.now) else {
+                break;
+            };
+            self.on_number(timer.number, Want::Fire(timer));
+        }
+        self.want_timers();
+    }
+}
+
+// Each of these says whether it gave the instance something to do.
+
+fn deliver<R>(work: &mut Work<R>, instance: &mut Instance<R>, mail: Mail<R>) -> bool {
+    if matches!(mail.event, Event::Terminated { .. }) {
+        // Before all that waits, but not before the start.
+        let place = usize::from(instance.turns == 0 && !instance.mailbox.is_empty());
+        instance.mailbox.insert(place, mail);
+        return true;
+    }
+    let limit = work.config.max_waiting;
+    if matches!(instance.body, Body::Parked) && instance.mailbox.len() >= limit {
+        if let Some(reply) = mail.reply {
+            work.reply(reply, Response::TooManyWaiting { limit });
+        }
+        return false;
+    }
+    instance.mailbox.push_back(mail);
+    true
+}
+
+fn attempt_ended<R>(
+    work: &mut Work<R>,
+    instance: &mut Instance<R>,
+    key: ActivityKey,
+    result: Result<Payload, FailureDetails>,
+) -> bool {
+    work.running.remove(&key);
+    let call = key.call;
+    let options = match instance.outstanding.get(call) {
+        Some(Pending::Activity { options, .. }) if key.execution == instance.header.execution => {
+            options.clone()
+        }
+        Some(_) | None => return false,
+    };
+    let event = match result {
+        Ok(output) => Event::ActivityCompleted { call, output },
+        Err(failure) if work.retry(instance, call, &options, &failure) => return false,
+        Err(failure) => Event::ActivityFailed { call, failure },
+    };
+    instance.mailbox.push_back(Mail::new(event));
+    true
+}
+
+fn fire<R>(work: &mut Work<R>, instance: &mut Instance<R>, timer: TimerKey) -> bool {
+    if timer.execution != instance.header.execution {
+        return false;
+    }
+    match (timer.kind, instance.outstanding.get(timer.call)) {
+        (TimerKind::Orchestrator, Some(Pending::Timer { due })) if *due == timer.due => {
+            instance
+                .mailbox
+                .push_back(Mail::new(Event::TimerFired { call: timer.call }));
+            true
+        }
+        (TimerKind::Retry, Some(Pending::Activity { .. })) => {
+            let next = instance
+                .attempts
+                .get(&timer.call)
+                .map(|attempts| attempts.due);
+            if next == Some(timer.due) {
+                instance.last_commit = work.commit();
+                work.ops.push(Op::RemoveTimer(timer));
+                work.dispatch(instance, timer.call);
+            }
+            false
+        }
+        _ => false,
+    }
+}

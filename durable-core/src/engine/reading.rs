@@ -1,0 +1,224 @@
+//! What must be read before the engine can go on, and going on once it was.
+
+use crate::engine::instance::{Body, Instance};
+use crate::engine::message::{Effect, Fetch, Fetched, Response, Snapshot, StartRequest};
+use crate::engine::{Answer, Engine, Want};
+use crate::history::Pending;
+use crate::replay::{Problem, ProblemKind};
+use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored};
+use crate::time::Timestamp;
+
+impl<R: Answer> Engine<R> {
+    pub(super) fn want_timers(&mut self) {
+        if let Some((after, limit)) = self.work.timers.wanted()
+            && !self.fetching_timers
+        {
+            self.fetching_timers = true;
+            self.fetches.push_back(Fetch::Timers { after, limit });
+        }
+    }
+
+    pub(super) fn fetch(&mut self, fetch: Fetch, want: Want<R>) {
+        let wants = self.parked.entry(fetch.clone()).or_default();
+        wants.push(want);
+        if wants.len() == 1 {
+            self.fetches.push_back(fetch);
+        }
+    }
+
+    /// What is to be read next; answered with [`fetched`](Self::fetched).
+    pub(crate) fn next_fetch(&mut self) -> Option<Fetch> {
+        self.fetches.pop_front()
+    }
+
+    /// What was read.
+    pub(crate) fn fetched(&mut self, fetch: &Fetch, fetched: Result<Fetched, StoreError>) {
+        let wants = self.parked.remove(fetch).unwrap_or_default();
+        match fetched {
+            Ok(Fetched::Timers(timers)) => {
+                self.fetching_timers = false;
+                self.work.timers.read(timers, self.durable);
+                self.fire_due();
+            }
+            Ok(Fetched::Glimpse(glimpse)) => self.glimpsed(glimpse, wants),
+            Ok(Fetched::Instance(stored)) => self.loaded(stored, wants),
+            Err(error) => {
+                tracing::error!(%error, ?fetch, "cannot read from the store");
+                self.fetching_timers &= !matches!(fetch, Fetch::Timers { .. });
+                if let Fetch::Instance(key) = fetch {
+                    self.note_damage(key, &error);
+                }
+                self.refuse(wants, &Response::Failed(error));
+            }
+        }
+    }
+
+    fn note_damage(&mut self, key: &InstanceKey, error: &StoreError) {
+        /// More are not remembered; whoever asks something of them is told the same.
+        const MOST: usize = 1024;
+        if self.damaged.len() < MOST {
+            let message = error.to_string();
+            let report = format!(
+                "{message}\nremedy: restore a copy of the hub's directory; nothing of the instance is changed meanwhile\n"
+            );
+            let problem = Problem::new(ProblemKind::StoreCorrupt, message, report);
+            self.damaged.insert(key.clone(), (problem, self.work.now));
+        }
+    }
+
+    fn damage(&self, header: &Header) -> Option<(Problem, Timestamp)> {
+        let [id, number] = [
+            InstanceKey::Id(header.id.clone()),
+            InstanceKey::Number(header.number),
+        ];
+        self.damaged
+            .get(&number)
+            .or_else(|| self.damaged.get(&id))
+            .cloned()
+    }
+
+    /// It cannot go on: whoever asked is told so, and an attempt whose answer nobody takes runs no
+    /// more.
+    fn refuse(&mut self, wants: Vec<Want<R>>, response: &Response) {
+        for want in wants {
+            let reply = match want {
+                Want::Start(_, reply) | Want::Status(reply) | Want::Wait(reply) => Some(reply),
+                Want::Mail(mail) => mail.reply,
+                Want::AttemptEnded { key, .. } => {
+                    self.work.running.remove(&key);
+                    None
+                }
+                Want::Fire(_) | Want::Load => None,
+            };
+            if let Some(reply) = reply {
+                self.work.reply(reply, response.clone());
+            }
+        }
+    }
+
+    pub(super) fn glimpsed(&mut self, glimpse: Option<Glimpse>, wants: Vec<Want<R>>) {
+        let found = glimpse.map(|glimpse| {
+            let mut snapshot = Snapshot::of_glimpse(glimpse);
+            if !self.damaged.is_empty()
+                && let Some(damage) = self.damage(&snapshot.header)
+            {
+                snapshot.header.problem = Some(damage);
+            }
+            (snapshot.header.number, snapshot)
+        });
+        for want in wants {
+            // One of them may have created it.
+            if let Want::Start(StartRequest { id, .. }, _) = &want
+                && self.ids.contains_key(id)
+            {
+                let id = id.clone();
+                self.look_at(&id, want);
+            } else {
+                self.looked_at(found.clone(), want);
+            }
+        }
+    }
+
+    pub(super) fn loaded(&mut self, stored: Option<Stored>, wants: Vec<Want<R>>) {
+        let Some(stored) = stored else {
+            return self.refuse(wants, &Response::NotFound);
+        };
+        let number = stored.header.number;
+        let status = stored.header.status;
+        if status.is_terminal() {
+            return self.refuse(wants, &Response::Ended(status));
+        }
+        self.settle(stored);
+        for want in wants {
+            self.go_on(number, want);
+        }
+    }
+
+    /// Brings what was read to life, unless that was done meanwhile.
+    pub(super) fn settle(&mut self, stored: Stored) {
+        let number = stored.header.number;
+        let (mut instance, turns) = match self.instances.remove(&number) {
+            Some(mut here) if matches!(here.body, Body::Parked) => {
+                here.follow_history(&stored.turns);
+                (here, stored.turns)
+            }
+            Some(here) => {
+                self.instances.insert(number, here);
+                return;
+            }
+            None => Instance::from_stored(stored, self.work.hub),
+        };
+        let problem = instance.header.problem.clone();
+        self.work.revive(&mut instance, &turns);
+        self.dispatch_outstanding(&mut instance);
+        let changed = instance.header.problem != problem;
+        self.work.summarise(&mut instance, changed);
+        let waiting = !instance.mailbox.is_empty();
+        self.keep(instance);
+        if waiting {
+            self.make_ready(number);
+        }
+    }
+
+    /// After a restart: activities that have no answer yet run again, unless their next attempt is
+    /// still to come.
+    pub(super) fn dispatch_outstanding(&mut self, instance: &mut Instance<R>) {
+        if !matches!(instance.body, Body::Live(_)) {
+            return;
+        }
+        let answered = instance.answered();
+        let activity = |(call, pending): (_, &Pending)| {
+            matches!(pending, Pending::Activity { .. }).then_some(call)
+        };
+        let calls: Vec<_> = instance.outstanding.iter().filter_map(activity).collect();
+        for call in calls {
+            let later = instance
+                .attempts
+                .get(&call)
+                .is_some_and(|attempts| attempts.due > self.work.now);
+            if !later && !answered.contains(&call) {
+                self.work.dispatch(instance, call);
+            }
+        }
+    }
+
+    /// A worker has started: what waits for one goes on.
+    pub(super) fn wake_all(&mut self) {
+        self.to_load = self.work.active.iter().copied().collect();
+        for instance in self.instances.values() {
+            if matches!(instance.body, Body::Parked) && !instance.active {
+                self.to_load.push_back(instance.number());
+            }
+        }
+        self.load_some();
+        self.want_timers();
+    }
+
+    pub(super) fn load_some(&mut self) {
+        /// Loaded between two commits, so that recovery does not hold up what runs.
+        const AT_ONCE: usize = 256;
+        if self.work.registry.is_none() {
+            return;
+        }
+        for _ in 0..AT_ONCE.min(self.to_load.len()) {
+            let Some(number) = self.to_load.pop_front() else {
+                break;
+            };
+            let here = self.instances.get(&number);
+            match here.map(|instance| (&instance.body, instance.last_commit)) {
+                Some((Body::Parked, commit)) if commit > self.durable => {
+                    self.to_load.push_back(number);
+                }
+                None | Some((Body::Parked, _)) => {
+                    self.fetch(Fetch::Instance(InstanceKey::Number(number)), Want::Load);
+                }
+                Some(_) => {}
+            }
+        }
+        // The rest follows: an instance whose last turn is not readable yet, once it is.
+        if !self.to_load.is_empty() && !self.nudged {
+            self.nudged = true;
+            self.work.effects.push(Effect::Nudge);
+        }
+    }
+}

@@ -1,0 +1,748 @@
+//! What every [`Store`] must do, in the engine's own terms.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::history::{Action, Event, Started, Step, Turn, encode_turn};
+use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
+use crate::payload::Payload;
+use crate::store::kv::KvStore;
+use crate::store::kv::backend::{KeyValue, Write};
+use crate::store::kv::memory::MemoryKv;
+use crate::store::kv::sled::{SledKv, SledOptions};
+use crate::store::{
+    Attempts, Header, InstanceKey, Kind, Op, OpenError, Recovered, RuntimeStatus, Store,
+    StoreError, Stored, TimerKey, TimerKind,
+};
+use crate::time::Timestamp;
+
+#[test]
+fn memory_does_what_every_store_must() {
+    check(|| {
+        let memory = MemoryKv::default();
+        move || open(memory.clone()).unwrap()
+    });
+}
+
+#[test]
+fn sled_does_what_every_store_must() {
+    check(|| {
+        let parent = TempDir::new().unwrap();
+        move || {
+            let path = parent.path().join("orders.db");
+            let sled = SledKv::open(&path, &SledOptions::default()).unwrap();
+            KvStore::open(sled, &path).unwrap()
+        }
+    });
+}
+
+/// Runs the suite. `fresh` makes new storage and returns what opens it, again and again.
+fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
+    a_fresh_store_has_nothing(&fresh());
+    an_instance_comes_back_as_it_was_put(&fresh());
+    what_is_pending_is_known_by_its_start(&fresh());
+    a_glimpse_shows_first_and_last(&fresh());
+    of_what_has_ended_only_a_glimpse_is_left(&fresh());
+    the_last_word_of_a_commit_holds(&fresh());
+    timers_come_in_order_and_in_pages(&fresh());
+    messages_are_kept_in_order_until_they_are_taken(&fresh());
+    attempts_are_replaced_and_removed(&fresh());
+    who_is_active_is_known_after_any_number_of_changes(&fresh());
+    turns_of_any_size_come_back(&fresh());
+    ids_that_look_alike_are_apart(&fresh());
+    an_active_instance_that_is_gone_is_damage(&fresh());
+    a_gap_in_a_history_is_damage(&fresh());
+}
+
+/// Looks at a store as it is, and again after it was closed and opened.
+fn and_reopened<S: Store>(store: S, open: &impl Fn() -> S, look: impl Fn(&S)) {
+    look(&store);
+    store.close().unwrap();
+    drop(store);
+    look(&open());
+}
+
+fn a_fresh_store_has_nothing<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let first = store.recover().unwrap();
+    and_reopened(store, open, |store| {
+        let again = store.recover().unwrap();
+        assert!((again.hub, again.signing_key) == (first.hub, first.signing_key));
+        let Recovered {
+            commit,
+            created,
+            active,
+            ..
+        } = again;
+        assert_eq!((commit, created, active.as_slice()), (0, 0, [].as_slice()));
+        assert_eq!(store.load(&by_id("x")).unwrap(), None);
+        assert_eq!(store.load(&by_number(0)).unwrap(), None);
+        assert_eq!(store.glimpse(&id("x")).unwrap(), None);
+        assert_eq!(store.timers(None, 10).unwrap(), []);
+    });
+}
+
+fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let attempts = Attempts {
+        failed: 2,
+        due: Timestamp(9),
+    };
+    let stored = Stored {
+        header: Header {
+            custom_status: Some(json("\"busy\"")),
+            ..header("x", 0, RuntimeStatus::Running, 2)
+        },
+        turns: vec![first_turn("x"), turn(2)],
+        messages: vec![(0, event(0)), (1, event(1))],
+        attempts: vec![(CallId(3), attempts.clone())],
+        active: true,
+    };
+    commit(
+        &store,
+        1,
+        vec![
+            append(0, 1, &stored.turns[0]),
+            put(&header("x", 0, RuntimeStatus::Running, 1)),
+        ],
+    );
+    commit(
+        &store,
+        2,
+        vec![
+            append(0, 2, &stored.turns[1]),
+            message(0, 0),
+            message(0, 1),
+            Op::PutAttempts {
+                number: InstanceNumber(0),
+                call: CallId(3),
+                attempts,
+            },
+            active(0, true),
+            put(&stored.header),
+        ],
+    );
+    and_reopened(store, open, |store| {
+        for key in [by_id("x"), by_number(0)] {
+            assert_eq!(store.load(&key).unwrap().as_ref(), Some(&stored));
+        }
+        assert_eq!(store.load(&by_id("y")).unwrap(), None);
+        assert_eq!(store.load(&by_number(1)).unwrap(), None);
+        let recovered = store.recover().unwrap();
+        assert_eq!((recovered.commit, recovered.created), (2, 1));
+        assert_eq!(recovered.active, [InstanceNumber(0)]);
+    });
+}
+
+fn what_is_pending_is_known_by_its_start<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let pending = header("x", 0, RuntimeStatus::Pending, 0);
+    let start = Op::PutMessage {
+        number: InstanceNumber(0),
+        seq: 0,
+        event: started("x"),
+    };
+    commit(&store, 1, vec![put(&pending), start, active(0, true)]);
+    and_reopened(store, open, |store| {
+        let stored = store.load(&by_number(0)).unwrap().unwrap();
+        assert_eq!(stored.header, pending);
+        assert_eq!(stored.messages, [(0, started("x"))]);
+        assert_eq!(stored.turns, []);
+        let glimpse = store.glimpse(&id("x")).unwrap().unwrap();
+        assert_eq!(glimpse.header, pending);
+        assert_eq!(glimpse.first_message, Some(started("x")));
+        assert_eq!((glimpse.first_turn, glimpse.last_turn), (None, None));
+    });
+}
+
+fn a_glimpse_shows_first_and_last<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    commit(
+        &store,
+        1,
+        vec![
+            append(0, 1, &first_turn("x")),
+            put(&header("x", 0, RuntimeStatus::Running, 1)),
+            active(0, true),
+        ],
+    );
+    // The header of one that is active is not rewritten with every turn.
+    commit(&store, 2, vec![append(0, 2, &turn(2))]);
+    commit(&store, 3, vec![append(0, 3, &turn(3))]);
+    let shown = |store: &S, turns| {
+        let glimpse = store.glimpse(&id("x")).unwrap().unwrap();
+        assert_eq!(glimpse.header.turns, turns);
+        assert_eq!(glimpse.header.updated, turn(turns).time);
+        assert_eq!(glimpse.first_turn, Some(first_turn("x")));
+        assert_eq!(glimpse.first_message, None);
+        glimpse.last_turn
+    };
+    assert_eq!(shown(&store, 3), None);
+    let ended = header("x", 0, RuntimeStatus::Failed, 4);
+    commit(
+        &store,
+        4,
+        vec![append(0, 4, &turn(4)), put(&ended), active(0, false)],
+    );
+    and_reopened(store, open, |store| {
+        assert_eq!(shown(store, 4), Some(turn(4)));
+    });
+}
+
+fn of_what_has_ended_only_a_glimpse_is_left<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let ended = header("x", 0, RuntimeStatus::Completed, 1);
+    commit(
+        &store,
+        1,
+        vec![append(0, 1, &first_turn("x")), put(&ended), message(0, 0)],
+    );
+    and_reopened(store, open, |store| {
+        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        assert_eq!(stored.header, ended);
+        assert_eq!(stored.turns, []);
+        let glimpse = store.glimpse(&id("x")).unwrap().unwrap();
+        assert_eq!(glimpse.first_turn, glimpse.last_turn);
+    });
+}
+
+fn the_last_word_of_a_commit_holds<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    commit(
+        &store,
+        1,
+        vec![
+            active(0, true),
+            put(&header("x", 0, RuntimeStatus::Pending, 0)),
+            append(0, 1, &first_turn("x")),
+            put(&header("x", 0, RuntimeStatus::Running, 1)),
+            message(0, 0),
+            take(0, 0),
+            Op::PutTimer(timer(5, 0)),
+            Op::RemoveTimer(timer(5, 0)),
+            active(0, false),
+        ],
+    );
+    and_reopened(store, open, |store| {
+        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        assert_eq!(stored.header.status, RuntimeStatus::Running);
+        assert_eq!(stored.messages, []);
+        assert!(!stored.active);
+        assert_eq!(store.timers(None, 10).unwrap(), []);
+        assert_eq!(store.recover().unwrap().active, []);
+    });
+}
+
+fn timers_come_in_order_and_in_pages<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    // Times that sort otherwise as text, several of one time, and both kinds of one call.
+    let mut all: Vec<_> = [0, 1, 2, 255, 256, 65_536, 1 << 40, u64::MAX]
+        .into_iter()
+        .flat_map(|due| {
+            [0, 7, u64::MAX - 1].map(|number| {
+                [TimerKind::Orchestrator, TimerKind::Retry].map(|kind| TimerKey {
+                    kind,
+                    ..timer(due, number)
+                })
+            })
+        })
+        .flatten()
+        .collect();
+    let puts = all.iter().rev().copied().map(Op::PutTimer).collect();
+    commit(&store, 1, puts);
+    let gone: Vec<_> = all.iter().copied().step_by(5).collect();
+    commit(
+        &store,
+        2,
+        gone.iter().copied().map(Op::RemoveTimer).collect(),
+    );
+    all.retain(|timer| !gone.contains(timer));
+    and_reopened(store, open, |store| {
+        for limit in [1, 7, all.len(), 1000] {
+            let (mut seen, mut after) = (Vec::new(), None);
+            loop {
+                let page = store.timers(after, limit).unwrap();
+                assert!(page.len() <= limit);
+                after = page.last().copied();
+                if after.is_none() {
+                    break;
+                }
+                seen.extend(page);
+            }
+            assert_eq!(seen, all, "in pages of {limit}");
+        }
+        // After one that is gone comes the one that was next.
+        assert_eq!(store.timers(Some(gone[0]), 1).unwrap(), all[..1]);
+    });
+}
+
+fn messages_are_kept_in_order_until_they_are_taken<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let mut ops = vec![append(0, 1, &first_turn("x"))];
+    ops.push(put(&header("x", 0, RuntimeStatus::Running, 1)));
+    ops.extend((0..300).map(|seq| message(0, seq)));
+    // The neighbour's are not its own.
+    ops.extend((0..3).map(|seq| message(1, seq)));
+    commit(&store, 1, ops);
+    commit(
+        &store,
+        2,
+        (0..300)
+            .filter(|n| n % 3 != 0)
+            .map(|n| take(0, n))
+            .collect(),
+    );
+    and_reopened(store, open, |store| {
+        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        let expected: Vec<_> = (0..300).step_by(3).map(|n| (n, event(n))).collect();
+        assert_eq!(stored.messages, expected);
+    });
+}
+
+fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let number = InstanceNumber(0);
+    let failed = |call, failed| Op::PutAttempts {
+        number,
+        call: CallId(call),
+        attempts: Attempts {
+            failed,
+            due: Timestamp(u64::from(failed)),
+        },
+    };
+    commit(
+        &store,
+        1,
+        vec![
+            append(0, 1, &first_turn("x")),
+            put(&header("x", 0, RuntimeStatus::Running, 1)),
+            failed(1, 1),
+            failed(2, 1),
+            failed(300, 1),
+        ],
+    );
+    let call = CallId(2);
+    commit(
+        &store,
+        2,
+        vec![failed(1, 2), Op::RemoveAttempts { number, call }],
+    );
+    and_reopened(store, open, |store| {
+        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        let attempts: Vec<_> = stored
+            .attempts
+            .iter()
+            .map(|(call, attempts)| (call.0, attempts.failed, attempts.due.0))
+            .collect();
+        assert_eq!(attempts, [(1, 2, 2), (300, 1, 1)]);
+    });
+}
+
+fn who_is_active_is_known_after_any_number_of_changes<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let members = |store: &S| -> Vec<u64> {
+        let recovered = store.recover().unwrap();
+        recovered.active.iter().map(|number| number.0).collect()
+    };
+    commit(&store, 1, (0..5000).map(|n| active(n, true)).collect());
+    assert_eq!(members(&store), (0..5000).collect::<Vec<_>>());
+    // So many that what was noted so far is summed up.
+    commit(&store, 2, (1..5000).map(|n| active(n, false)).collect());
+    commit(&store, 3, vec![active(7, true), active(8, false)]);
+    commit(&store, 4, vec![active(0, false), active(9, true)]);
+    and_reopened(store, open, |store| assert_eq!(members(store), [7, 9]));
+}
+
+fn turns_of_any_size_come_back<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let sizes = [0, 1, 10_000, 16_300, 16_384, 16_400, 100_000, 3_000_000];
+    let large = |size: usize| Turn {
+        time: Timestamp(1),
+        steps: vec![Step {
+            event: Event::EventRaised {
+                name: EventName::new("go"),
+                data: json(&format!("\"{}\"", "x".repeat(size))),
+            },
+            actions: Vec::new(),
+        }],
+    };
+    let mut turns = vec![first_turn("x")];
+    turns.extend(sizes.map(large));
+    let mut ops: Vec<_> = (1..)
+        .zip(&turns)
+        .map(|(n, turn)| append(0, n, turn))
+        .collect();
+    let count = u32::try_from(turns.len()).unwrap();
+    ops.push(put(&header("x", 0, RuntimeStatus::Running, count)));
+    commit(&store, 1, ops);
+    and_reopened(store, open, |store| {
+        let stored = store.load(&by_number(0)).unwrap().unwrap();
+        assert!(stored.turns == turns);
+    });
+}
+
+fn ids_that_look_alike_are_apart<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let long = "x".repeat(InstanceId::MAX_LEN);
+    let ids = ["a", "a1", "a ", "A", "ä", "a\u{308}", &long, &long[1..]];
+    for (number, id) in (0..).zip(ids) {
+        commit(
+            &store,
+            number + 1,
+            vec![
+                append(number, 1, &first_turn(id)),
+                put(&header(id, number, RuntimeStatus::Running, 1)),
+            ],
+        );
+    }
+    and_reopened(store, open, |store| {
+        for (number, id) in (0..).zip(ids) {
+            for key in [by_id(id), by_number(number)] {
+                let stored = store.load(&key).unwrap().unwrap();
+                assert_eq!(stored.header.id.as_str(), id);
+                assert_eq!(stored.header.number.0, number);
+                assert_eq!(stored.turns, [first_turn(id)]);
+            }
+        }
+    });
+}
+
+fn an_active_instance_that_is_gone_is_damage<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    commit(&store, 1, vec![active(0, true)]);
+    let header = header("x", 1, RuntimeStatus::Pending, 0);
+    commit(&store, 2, vec![put(&header), active(1, true)]);
+    and_reopened(store, open, |store| {
+        for number in [0, 1] {
+            let loaded = store.load(&by_number(number));
+            assert!(matches!(loaded, Err(StoreError::Corrupt { .. })));
+        }
+    });
+}
+
+fn a_gap_in_a_history_is_damage<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let cases: [(&str, &[u32], u32, bool); 4] = [
+        ("first", &[2, 3], 3, true),
+        ("middle", &[1, 3], 3, true),
+        ("last", &[1, 2], 3, true),
+        // Of one that sleeps the header is exact.
+        ("surplus", &[1, 2, 3], 2, false),
+    ];
+    for (number, (id, turns, count, is_active)) in (0..).zip(cases) {
+        let mut ops = vec![put(&header(id, number, RuntimeStatus::Running, count))];
+        ops.push(active(number, is_active));
+        ops.extend(turns.iter().map(|n| append(number, *n, &turn(*n))));
+        commit(&store, number + 1, ops);
+    }
+    and_reopened(store, open, |store| {
+        for (id, ..) in cases {
+            let loaded = store.load(&by_id(id));
+            assert!(matches!(loaded, Err(StoreError::Corrupt { .. })), "{id}");
+        }
+    });
+}
+
+#[test]
+fn unsynced_commits_may_be_forgotten_but_only_whole_and_from_the_end() {
+    const COMMITS: u64 = 6;
+    for synced in 0..=COMMITS {
+        for kept in 0..=usize::try_from(COMMITS - synced).unwrap() {
+            let memory = MemoryKv::default();
+            let store = open(memory.clone()).unwrap();
+            for n in 1..=COMMITS {
+                let prepared = store.prepare(n, nth_commit(n)).unwrap();
+                store.apply(prepared).unwrap();
+                if n == synced {
+                    store.sync().unwrap();
+                }
+            }
+            memory.crash(kept);
+            let store = open(memory).unwrap();
+            let commit = store.recover().unwrap().commit;
+            assert_eq!(commit, synced + kept as u64);
+            check_after_commit(&store, commit);
+        }
+    }
+}
+
+/// Touches every kind of record.
+fn nth_commit(n: u64) -> Vec<Op> {
+    let turns = u32::try_from(n).unwrap();
+    let mut ops = vec![
+        append(
+            0,
+            turns,
+            &if n == 1 { first_turn("x") } else { turn(turns) },
+        ),
+        put(&header("x", 0, RuntimeStatus::Running, turns)),
+        Op::PutTimer(timer(n, 0)),
+        message(0, n),
+        active(0, n % 2 == 1),
+        put(&header(&format!("other {n}"), n, RuntimeStatus::Pending, 0)),
+    ];
+    if n > 1 {
+        ops.push(Op::RemoveTimer(timer(n - 1, 0)));
+        ops.push(take(0, n - 1));
+    }
+    ops
+}
+
+/// All of that commit is there and nothing of the next.
+fn check_after_commit(store: &impl Store, commit: u64) {
+    let Some(stored) = store.load(&by_id("x")).unwrap() else {
+        assert_eq!(commit, 0);
+        return;
+    };
+    assert_eq!(u64::from(stored.header.turns), commit);
+    assert_eq!(stored.turns.len() as u64, commit);
+    assert_eq!(stored.messages, [(commit, event(commit))]);
+    assert_eq!(stored.active, commit % 2 == 1);
+    assert_eq!(store.timers(None, 10).unwrap(), [timer(commit, 0)]);
+    for n in 1..=commit + 1 {
+        let other = store.glimpse(&id(&format!("other {n}"))).unwrap();
+        assert_eq!(other.is_some(), n <= commit);
+    }
+    assert_eq!(store.recover().unwrap().created, commit + 1);
+}
+
+/// A store in memory with an instance that sleeps, one that runs and one that has ended.
+fn three_instances() -> MemoryKv {
+    let memory = MemoryKv::default();
+    let store = open(memory.clone()).unwrap();
+    for (number, (id, status, is_active)) in (0..).zip(THREE) {
+        let mut ops = vec![
+            append(number, 1, &first_turn(id)),
+            append(number, 2, &turn(2)),
+            put(&header(id, number, status, 2)),
+            active(number, is_active),
+            Op::PutTimer(timer(number, number)),
+        ];
+        if !status.is_terminal() {
+            ops.push(message(number, 0));
+        }
+        commit(&store, number + 1, ops);
+    }
+    memory
+}
+
+const THREE: [(&str, RuntimeStatus, bool); 3] = [
+    ("sleeps", RuntimeStatus::Running, false),
+    ("runs", RuntimeStatus::Running, true),
+    ("has ended", RuntimeStatus::Completed, false),
+];
+
+/// Everything that can be read, in the order in which it is.
+fn read_all(memory: &MemoryKv) -> Vec<Result<String, String>> {
+    let opened = match open(memory.clone()) {
+        Ok(store) => store,
+        Err(error @ (OpenError::Corrupt { .. } | OpenError::RolledBack { .. })) => {
+            return vec![Err(error.to_string())];
+        }
+        Err(other) => panic!("{other:?}"),
+    };
+    // Who it is differs from hub to hub.
+    let recovered = opened
+        .recover()
+        .map(|recovered| (recovered.commit, recovered.created, recovered.active));
+    let mut answers = vec![answer(recovered), answer(opened.timers(None, 10))];
+    for (number, (name, ..)) in (0..).zip(THREE) {
+        answers.push(answer(opened.load(&by_id(name))));
+        answers.push(answer(opened.load(&by_number(number))));
+        answers.push(answer(opened.glimpse(&id(name))));
+    }
+    answers
+}
+
+fn answer<T: std::fmt::Debug>(read: Result<T, StoreError>) -> Result<String, String> {
+    match read {
+        Ok(value) => Ok(format!("{value:?}")),
+        Err(StoreError::Corrupt { detail }) => Err(detail),
+        Err(StoreError::Fatal { detail }) => panic!("{detail}"),
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_an_error_and_never_another_answer() {
+    let whole = read_all(&three_instances());
+    assert!(whole.iter().all(Result::is_ok), "{whole:?}");
+    for (key, value) in pairs(&three_instances()) {
+        let mut noticed = value.is_empty();
+        for at in 0..value.len() {
+            let memory = three_instances();
+            let mut flipped = value.clone();
+            flipped[at] ^= 0x10;
+            memory
+                .apply(memory.batch(vec![Write::Put(key.clone(), flipped)]))
+                .unwrap();
+            for (read, whole) in read_all(&memory).iter().zip(&whole) {
+                noticed |= read.is_err();
+                assert!(read.is_err() || read == whole, "{key:?} at {at}: {read:?}");
+            }
+        }
+        assert!(noticed, "{key:?}");
+    }
+}
+
+#[test]
+fn a_lost_record_that_must_be_there_is_an_error() {
+    let whole = read_all(&three_instances());
+    let mut unnoticed = Vec::new();
+    for (key, _) in pairs(&three_instances()) {
+        let memory = three_instances();
+        memory
+            .apply(memory.batch(vec![Write::Remove(key.clone())]))
+            .unwrap();
+        let read = read_all(&memory);
+        if read.iter().all(Result::is_ok) {
+            unnoticed.push((key[0], read == whole));
+        }
+    }
+    unnoticed.dedup_by_key(|(kind, _)| *kind);
+    // Nothing counts what waits in an inbox, the timers, nor the newest change of the active set.
+    let kinds: Vec<_> = unnoticed
+        .iter()
+        .map(|(kind, _)| char::from(*kind))
+        .collect();
+    assert_eq!(kinds, ['j', 'q', 't']);
+}
+
+fn pairs(memory: &MemoryKv) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut pairs = Vec::new();
+    memory
+        .scan(b"", &[0xff], &mut |key, value| {
+            pairs.push((key.to_vec(), value.to_vec()));
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    pairs
+}
+
+fn open(memory: MemoryKv) -> Result<KvStore<MemoryKv>, OpenError> {
+    KvStore::open(memory, Path::new("memory"))
+}
+
+fn commit(store: &impl Store, number: u64, ops: Vec<Op>) {
+    let prepared = store.prepare(number, ops).unwrap();
+    store.apply(prepared).unwrap();
+    store.sync().unwrap();
+}
+
+fn id(id: &str) -> InstanceId {
+    InstanceId::new(id).unwrap()
+}
+
+fn by_id(name: &str) -> InstanceKey {
+    InstanceKey::Id(id(name))
+}
+
+fn by_number(number: u64) -> InstanceKey {
+    InstanceKey::Number(InstanceNumber(number))
+}
+
+fn json(text: &str) -> Payload {
+    Payload::from_json(text.to_owned()).unwrap()
+}
+
+fn header(name: &str, number: u64, status: RuntimeStatus, turns: u32) -> Header {
+    Header {
+        kind: Kind::Orchestration,
+        id: id(name),
+        number: InstanceNumber(number),
+        execution: ExecutionId(0),
+        name: "orchestrator".to_owned(),
+        version: String::new(),
+        status,
+        created: Timestamp(1),
+        updated: turn(turns).time,
+        turns,
+        custom_status: None,
+        problem: None,
+    }
+}
+
+fn started(name: &str) -> Event {
+    Event::Started(Box::new(Started {
+        instance: id(name),
+        execution: ExecutionId(0),
+        name: "orchestrator".to_owned(),
+        version: String::new(),
+        input: json("[1]"),
+    }))
+}
+
+fn first_turn(name: &str) -> Turn {
+    Turn {
+        time: Timestamp(10),
+        steps: vec![Step {
+            event: started(name),
+            actions: Vec::new(),
+        }],
+    }
+}
+
+fn turn(n: u32) -> Turn {
+    Turn {
+        time: Timestamp(u64::from(n) * 10),
+        steps: vec![Step {
+            event: event(n.into()),
+            actions: vec![Action::Cancel { call: CallId(n) }],
+        }],
+    }
+}
+
+/// Every hundredth takes several chunks.
+fn event(n: u64) -> Event {
+    let padding = if n % 100 == 99 { 50_000 } else { 0 };
+    Event::EventRaised {
+        name: EventName::new("go"),
+        data: json(&format!("\"{n}{}\"", "x".repeat(padding))),
+    }
+}
+
+fn append(number: u64, turn: u32, record: &Turn) -> Op {
+    Op::AppendTurn {
+        number: InstanceNumber(number),
+        execution: ExecutionId(0),
+        turn,
+        record: encode_turn(record).unwrap(),
+    }
+}
+
+fn put(header: &Header) -> Op {
+    Op::PutHeader(Box::new(header.clone()))
+}
+
+fn message(number: u64, seq: u64) -> Op {
+    Op::PutMessage {
+        number: InstanceNumber(number),
+        seq,
+        event: event(seq),
+    }
+}
+
+fn take(number: u64, seq: u64) -> Op {
+    Op::TakeMessage {
+        number: InstanceNumber(number),
+        seq,
+        event: event(seq),
+    }
+}
+
+fn active(number: u64, active: bool) -> Op {
+    Op::SetActive {
+        number: InstanceNumber(number),
+        active,
+    }
+}
+
+fn timer(due: u64, number: u64) -> TimerKey {
+    TimerKey {
+        due: Timestamp(due),
+        number: InstanceNumber(number),
+        execution: ExecutionId(0),
+        call: CallId(1),
+        kind: TimerKind::Orchestrator,
+    }
+}

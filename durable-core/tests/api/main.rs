@@ -1,0 +1,191 @@
+//! What a program that uses this library can rely on, tested as it would use it: on a hub in memory
+//! and on one in a directory.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not as expected fails the test"
+)]
+#![expect(clippy::unused_async, reason = "orchestrators are async")]
+
+mod activities;
+mod bad_input;
+mod determinism;
+mod inline;
+mod lifecycle;
+mod restart;
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use durable_core::{
+    ActivityContext, ActivityError, Client, NoError, OpenError, OrchestrationContext,
+    OrchestrationStatus, State, TaskHub, TaskHubOptions, WorkerBuilder, activity, orchestrator,
+};
+use tempfile::TempDir;
+use tokio::sync::{Semaphore, mpsc};
+
+/// A directory for a hub that is closed and opened again.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    async fn open(&self) -> TaskHub {
+        self.open_with(TaskHub::options()).await
+    }
+
+    /// A hub that was dropped instead of closed lets go of its directory a little later.
+    async fn open_with(&self, options: TaskHubOptions) -> TaskHub {
+        let open = async || loop {
+            match options.clone().open(self.0.path().join("orders.db")).await {
+                Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+                other => return other.unwrap(),
+            }
+        };
+        soon(open()).await
+    }
+}
+
+/// Runs a test on a hub in memory and on one in a directory.
+async fn on_both(test: impl AsyncFn(&TaskHub)) {
+    let place = Place::new();
+    for hub in [TaskHub::in_memory().await.unwrap(), place.open().await] {
+        soon(test(&hub)).await;
+        soon(hub.close()).await.unwrap();
+    }
+}
+
+/// What never ends fails instead of hanging.
+#[track_caller]
+fn soon<F: IntoFuture>(future: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    let future = future.into_future();
+    async move {
+        let limited = tokio::time::timeout(Duration::from_secs(30), future);
+        let late = |_| panic!("what was awaited at {caller} does not happen");
+        limited.await.unwrap_or_else(late)
+    }
+}
+
+/// The status of an instance once it is as it should be. Only ends of instances are pushed, so this
+/// asks again and again.
+#[track_caller]
+fn status_when(
+    client: &Client,
+    id: &str,
+    is: impl Fn(&OrchestrationStatus) -> bool,
+) -> impl Future<Output = OrchestrationStatus> {
+    soon(async move {
+        loop {
+            let status = client.status(id).await.unwrap();
+            if let Some(status) = status.filter(&is) {
+                return status;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+}
+
+/// How a test sees the activity [`step`], and holds it up.
+#[derive(Clone, Debug)]
+struct Steps {
+    began: mpsc::UnboundedSender<String>,
+    /// Each attempt needs a permit to end.
+    permits: Arc<Semaphore>,
+}
+
+impl Steps {
+    /// Steps that wait, and the names of those that have begun.
+    fn held() -> (Self, mpsc::UnboundedReceiver<String>) {
+        let (sender, begun) = mpsc::unbounded_channel();
+        let permits = Arc::new(Semaphore::new(0));
+        (
+            Self {
+                began: sender,
+                permits,
+            },
+            begun,
+        )
+    }
+
+    /// Steps that end at once.
+    fn free() -> (Self, mpsc::UnboundedReceiver<String>) {
+        let (steps, begun) = Self::held();
+        steps.end(1_000_000);
+        (steps, begun)
+    }
+
+    fn say(&self, what: &str) {
+        // A test may look at what comes out only.
+        let _ = self.began.send(what.to_owned());
+    }
+
+    /// Lets so many attempts end.
+    fn end(&self, attempts: usize) {
+        self.permits.add_permits(attempts);
+    }
+}
+
+/// Says that it has begun, and ends when it may.
+#[activity]
+async fn step(State(steps): State<Steps>, ctx: ActivityContext, name: String) -> String {
+    steps.say(&name);
+    tokio::select! {
+        permit = steps.permits.acquire() => permit.unwrap().forget(),
+        () = ctx.cancellation_token().cancelled() => {
+            steps.say(&format!("{name} cancelled"));
+        }
+    }
+    name.to_uppercase()
+}
+
+/// Takes steps one after the other.
+#[orchestrator]
+async fn chain(
+    ctx: OrchestrationContext,
+    names: Vec<String>,
+) -> Result<Vec<String>, ActivityError<NoError>> {
+    let mut done = Vec::new();
+    for name in names {
+        done.push(ctx.call_activity::<step>(name).await?);
+    }
+    Ok(done)
+}
+
+/// Ends at once.
+#[orchestrator]
+async fn echo(_ctx: OrchestrationContext, text: String) -> String {
+    text
+}
+
+/// Returns the data of the first event of a name.
+#[orchestrator]
+async fn listen(ctx: OrchestrationContext, name: String) -> String {
+    ctx.wait_for_external_event(&name).await.unwrap()
+}
+
+/// Sleeps so many milliseconds.
+#[orchestrator]
+async fn nap(ctx: OrchestrationContext, ms: u64) -> u64 {
+    ctx.create_timer(Duration::from_millis(ms)).await;
+    ms
+}
+
+/// A worker that knows all of these.
+fn worker(hub: &TaskHub, steps: &Steps) -> WorkerBuilder {
+    hub.worker()
+        .state(steps.clone())
+        .register::<step>()
+        .register::<chain>()
+        .register::<echo>()
+        .register::<listen>()
+        .register::<nap>()
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}

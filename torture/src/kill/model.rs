@@ -1,0 +1,199 @@
+//! What is known from the lines of all children so far, and what contradicts it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::instance::{Begun, Floor, Judged, Known};
+use crate::child::Brief;
+use crate::line::Line;
+use crate::plan::Plan;
+
+/// How a promise is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Breach {
+    /// Something acknowledged is not there.
+    Lost,
+    /// Something was done once more after it was recorded.
+    Duplicated,
+    /// Something that was fixed is different now, or never was what it should be.
+    Changed,
+    /// The library failed, or stood still.
+    Broken,
+}
+
+/// A promise that was broken, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) breach: Breach,
+    pub(crate) instance: Option<u64>,
+    pub(crate) text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: ", self.breach)?;
+        if let Some(n) = self.instance {
+            write!(f, "instance {n}: ")?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+/// How much was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) starts: u64,
+    pub(crate) events: u64,
+    pub(crate) completions: u64,
+    pub(crate) terminations: u64,
+    pub(crate) reads: u64,
+    pub(crate) attempts: u64,
+    /// Starts that were not acknowledged, and had happened.
+    pub(crate) came_through: u64,
+}
+
+/// What is known so far.
+#[derive(Debug)]
+pub(crate) struct Model {
+    seed: u64,
+    round: u64,
+    known: BTreeMap<u64, Known>,
+    /// Those that were not seen to have ended.
+    open: BTreeSet<u64>,
+    /// What was known when something was asked that was not answered yet.
+    asked: BTreeMap<u64, Floor>,
+    pub(crate) counts: Counts,
+    pub(crate) violations: Vec<Violation>,
+}
+
+impl Model {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            round: 0,
+            known: BTreeMap::new(),
+            open: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            counts: Counts::default(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// A new child begins; what the last one had not answered stays unknown.
+    pub(crate) fn begin_round(&mut self) {
+        self.round += 1;
+        self.asked.clear();
+    }
+
+    /// What the next child has to know; so it starts nothing new.
+    pub(crate) fn brief(&self) -> Brief {
+        let exists = |n: &u64| self.known.get(n).is_some_and(Known::exists);
+        let (open, unsure) = self.open.iter().copied().partition(exists);
+        Brief {
+            round: self.round,
+            starts: 0,
+            at_once: 0,
+            first: self.known.last_key_value().map_or(0, |(n, _)| n + 1),
+            open,
+            unsure,
+            finish: None,
+            max_live: 20_000,
+            restarts: 0,
+        }
+    }
+
+    /// All instances there ever were.
+    pub(crate) fn all(&self) -> Vec<u64> {
+        self.known.keys().copied().collect()
+    }
+
+    /// Those that are still under way although all should have ended.
+    pub(crate) fn open(&self) -> Vec<u64> {
+        self.open.iter().copied().collect()
+    }
+
+    pub(crate) fn breaches(&self, breach: Breach) -> usize {
+        let same = |violation: &&Violation| violation.breach == breach;
+        self.violations.iter().filter(same).count()
+    }
+
+    /// Takes in a line. What contradicts what is known becomes a violation.
+    pub(crate) fn take(&mut self, line: &Line) {
+        if let Err((breach, text)) = self.judge(line) {
+            self.violate(breach, line.instance(), text);
+        }
+    }
+
+    pub(crate) fn violate(&mut self, breach: Breach, instance: Option<u64>, text: String) {
+        self.violations.push(Violation {
+            breach,
+            instance,
+            text,
+        });
+    }
+
+    fn judge(&mut self, line: &Line) -> Judged {
+        let Some(n) = line.instance() else {
+            if let Line::Mishap { text } = line {
+                return Err((Breach::Broken, text.clone()));
+            }
+            return Ok(());
+        };
+        if matches!(line, Line::Starting { .. }) && !self.known.contains_key(&n) {
+            self.known.insert(n, Known::default());
+            self.open.insert(n);
+        }
+        let Some(known) = self.known.get_mut(&n) else {
+            return Err((Breach::Changed, format!("nobody has started it: {line}")));
+        };
+        match line {
+            Line::Starting { .. } => known.starting(),
+            Line::Started { .. } => {
+                known.started()?;
+                self.counts.starts += 1;
+            }
+            Line::Existed { .. } => self.counts.came_through += u64::from(known.existed()?),
+            Line::Raising { name, number, .. } => known.raising(*name, *number),
+            Line::Raised { name, number, .. } => {
+                known.raised(*name, *number)?;
+                self.counts.events += 1;
+            }
+            Line::Refused { name, number, .. } => known.refused(*name, *number)?,
+            Line::Ask { ask, .. } => drop(self.asked.insert(*ask, known.floor())),
+            Line::Read { ask, view, .. } => {
+                let floor = self.asked.remove(ask).unwrap_or_default();
+                self.counts.reads += 1;
+                let plan = Plan::of(self.seed, n);
+                let ended = known.read(&plan, floor, view.as_ref(), self.round)?;
+                if ended && self.open.remove(&n) {
+                    self.counts.completions += 1;
+                }
+            }
+            Line::Terminating { .. } => known.terminating(),
+            Line::Terminated { .. } => {
+                known.terminated(self.round)?;
+                self.counts.terminations += 1;
+            }
+            Line::TooLate { .. } => known.too_late(),
+            Line::Begin {
+                step,
+                attempt,
+                key,
+                input,
+                ..
+            } => {
+                self.counts.attempts += 1;
+                let plan = Plan::of(self.seed, n);
+                let begun = Begun {
+                    key: key.clone(),
+                    input: *input,
+                    attempt: *attempt,
+                    round: self.round,
+                };
+                known.begin(&plan, *step, begun)?;
+            }
+            Line::End { .. } | Line::Ready { .. } | Line::Mishap { .. } | Line::Finished => {}
+        }
+        Ok(())
+    }
+}

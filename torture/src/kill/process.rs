@@ -1,0 +1,103 @@
+//! A child process: started, read to its last whole line, killed.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use crate::AnyError;
+use crate::child::Brief;
+use crate::clock::Stopwatch;
+
+/// A child that runs. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    started: Stopwatch,
+}
+
+const SIGKILL: i32 = 9;
+
+impl Process {
+    pub(super) fn start(dir: &Path, seed: u64, brief: &Brief) -> Result<Self, AnyError> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("child")
+            .arg("--dir")
+            .arg(dir)
+            .args(["--seed", &seed.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (sender, lines) = channel();
+        let out = child.stdout.take().ok_or("a child has no output")?;
+        std::thread::spawn(move || {
+            whole_lines(out, |line| sender.send(line).is_ok());
+        });
+        let input = child.stdin.take().ok_or("a child has no input")?;
+        serde_json::to_writer(input, brief)?;
+        Ok(Self {
+            child,
+            lines,
+            started: Stopwatch::start(),
+        })
+    }
+
+    /// How long it runs already.
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The next line, before the child is as old as that; [`None`] once there is no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`] when it is.
+    pub(super) fn line(&self, before: Duration) -> Result<Option<String>, Timeout> {
+        let wait = self.started.left_of(before).ok_or(Timeout)?;
+        match self.lines.recv_timeout(wait) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => Err(Timeout),
+        }
+    }
+
+    /// Kills it and returns what it said before, and how it ended if it was not by that.
+    pub(super) fn kill(mut self) -> Result<(Vec<String>, Option<ExitStatus>), AnyError> {
+        self.child.kill()?;
+        let status = self.child.wait()?;
+        let lines = self.lines.iter().collect();
+        Ok((lines, (status.signal() != Some(SIGKILL)).then_some(status)))
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(mut self) -> Result<ExitStatus, AnyError> {
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended; then there is nothing to do.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// It took too long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeout;
+
+/// Hands on every line that has its end; what a kill has cut off is dropped.
+fn whole_lines(out: impl Read, mut take: impl FnMut(String) -> bool) {
+    let mut out = BufReader::new(out);
+    let mut line = Vec::new();
+    while let Ok(1..) = out.read_until(b'\n', &mut line) {
+        if line.pop() != Some(b'\n') || !take(String::from_utf8_lossy(&line).into_owned()) {
+            return;
+        }
+        line.clear();
+    }
+}

@@ -1,0 +1,46 @@
+//! Breaks a task hub in every way there is, and looks at what is left of it.
+//!
+//! ```text
+//! cargo run --release -p durable-torture -- kill --rounds 200
+//! ```
+//!
+//! Each command is a module with a `run` function. It says what it found in one line of figures,
+//! and ends with an exit code other than 0 if a promise was broken.
+
+mod args;
+mod child;
+mod clock;
+mod kill;
+mod line;
+mod plan;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use self::args::Command;
+
+fn main() -> ExitCode {
+    let done = args::parse().and_then(|command| match command {
+        Command::Kill(options) => kill::run(&options),
+        Command::Child(options) => child::run(&options).map(|()| Verdict::Kept),
+    });
+    match done {
+        Ok(Verdict::Kept) => ExitCode::SUCCESS,
+        Ok(Verdict::Broken) => ExitCode::FAILURE,
+        Err(error) => {
+            line::complain(&format!("durable-torture: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What a command found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Every promise was kept.
+    Kept,
+    /// One was not; what exactly was said.
+    Broken,
+}
+
+type AnyError = Box<dyn Error + Send + Sync>;
