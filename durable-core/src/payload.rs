@@ -114,13 +114,16 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// If it is not well-formed JSON. Nothing at all is taken for `null`.
+    /// If it is not well-formed JSON in UTF-8. Nothing at all is taken for `null`.
     pub(crate) fn from_json(json: impl Into<Bytes>) -> Result<Self, serde_json::Error> {
         let json = json.into();
         if json.trim_ascii().is_empty() {
             return Ok(Self::NULL);
         }
-        serde_json::from_slice::<serde::de::IgnoredAny>(&json).map(|_| Self(json))
+        // A value that is skipped is not looked at for UTF-8, so that is done first.
+        let text = std::str::from_utf8(&json).map_err(serde::de::Error::custom)?;
+        serde_json::from_str::<serde::de::IgnoredAny>(text)?;
+        Ok(Self(json))
     }
 
     /// The JSON text.
@@ -191,5 +194,6 @@ mod tests {
         assert_eq!(Payload::from_json("").ok(), Some(Payload::NULL));
         assert!(Payload::from_json("{").is_err());
         assert!(Payload::from_json(vec![0xff, 0xfe]).is_err());
+        assert!(Payload::from_json(&b"\"\xff\""[..]).is_err());
     }
 }

@@ -1,1 +1,50 @@
 //! Status and management routes of `durable-core` for any tower service.
+//!
+//! [`HttpApi`] speaks the management API of Durable Functions, so that published clients work
+//! unchanged: start an orchestration, ask for its status, raise an event, terminate it. It is a
+//! `tower` service: nest it in axum, call it from hyper, or lay it around another service with
+//! [`HttpApiLayer`].
+//!
+//! Nothing is open by default. A request is allowed by an admin key, by a *link* (a URL that is
+//! signed for one instance and a few actions, as [`Location`](HttpApi::status_response) headers
+//! are), by [`allow_anonymous`](HttpApiBuilder::allow_anonymous) or by a
+//! [hook](HttpApiBuilder::authorize) of the program's own; an `HttpApi` with none of these is
+//! not built.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # let hub = durable_core::TaskHub::in_memory().await?;
+//! # let key = "a key of 16 bytes or more";
+//! use durable_http::HttpApi;
+//!
+//! let api = HttpApi::builder(hub.client()).admin_key(key).build()?;
+//! let app: axum::Router =
+//!     axum::Router::new().nest_service("/runtime/webhooks/durabletask", api);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Start reading at `routes/table.rs`, the routing table; who may do what is decided in `auth`; the only
+//! file that knows a JSON key is `models`.
+
+mod api;
+mod auth;
+mod body;
+mod builder;
+mod clock;
+mod error;
+mod layer;
+mod links;
+mod models;
+mod query;
+mod response;
+mod routes;
+mod service;
+
+pub use api::HttpApi;
+pub use auth::{Access, Action, Actions, Verdict};
+pub use builder::{BuildError, HttpApiBuilder};
+pub use layer::{HttpApiLayer, HttpApiMiddleware};
+pub use links::path_segment;
+pub use response::{CheckStatusResponse, ResponseBody, StatusResponse};

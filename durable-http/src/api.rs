@@ -1,0 +1,101 @@
+//! The management API of a hub.
+
+use std::sync::Arc;
+
+use durable_core::{Client, InstanceId, InvalidInstanceId, OrchestrationStatus};
+use http::request::Parts;
+
+use crate::auth::{Own, Rules};
+use crate::body::Limits;
+use crate::builder::HttpApiBuilder;
+use crate::links::{Base, Grant, InstanceLinks};
+use crate::response::{CheckStatusResponse, StatusResponse};
+use crate::routes::BasePath;
+
+/// The management API of a hub, as a `tower` service; see the [crate](crate). Cheap to clone.
+///
+/// It runs inside a tokio runtime with timers.
+#[derive(Clone, Debug)]
+pub struct HttpApi {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) client: Client,
+    pub(crate) rules: Rules,
+    pub(crate) base: Base,
+    pub(crate) base_path: BasePath,
+    pub(crate) own: Own,
+    pub(crate) limits: Limits,
+}
+
+impl HttpApi {
+    /// Builds one on a hub.
+    pub fn builder(client: Client) -> HttpApiBuilder {
+        HttpApiBuilder::new(client)
+    }
+
+    pub(crate) fn new(inner: Inner) -> Self {
+        let inner = Arc::new(inner);
+        Self { inner }
+    }
+
+    /// An answer from a program's own route that lets its caller watch one instance, and nothing
+    /// else: 202 with `Location` and `Retry-After` while it goes on, 200 once it has ended, 404
+    /// with no body if there is none.
+    ///
+    /// Who may see it is for the route to decide; the management API's rules are not asked.
+    ///
+    /// ```
+    /// # use durable_http::{HttpApi, ResponseBody, path_segment};
+    /// use axum::extract::{Path, State};
+    ///
+    /// async fn operation(State(api): State<HttpApi>, Path(id): Path<String>) -> http::Response<ResponseBody> {
+    ///     api.status_response(&id)
+    ///         .location(format!("/api/operations/{}", path_segment(&id)))
+    ///         .body(|status| serde_json::json!({ "state": status.runtime_status().to_string() }))
+    ///         .await
+    /// }
+    /// ```
+    pub fn status_response(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> StatusResponse {
+        StatusResponse::new(self.clone(), id.try_into().map_err(Into::into))
+    }
+
+    /// An answer from a program's own route that hands its caller the **management** of one
+    /// instance: 202 with a link for each thing that can be done to it, terminating and purging
+    /// it included. For callers that are trusted with that; for all others there is
+    /// [`status_response`](Self::status_response).
+    pub fn check_status_response(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> CheckStatusResponse {
+        CheckStatusResponse::new(self.clone(), id.try_into().map_err(Into::into))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    /// The signed links of an instance, for an answer to this request.
+    pub(crate) fn links<'a>(
+        &'a self,
+        parts: Option<&Parts>,
+        status: &'a OrchestrationStatus,
+    ) -> InstanceLinks<'a> {
+        let grant = Grant::signed(&self.inner.rules.signer, status);
+        InstanceLinks::new(&self.root(parts), status.instance_id(), grant)
+    }
+
+    /// What every link in an answer to this request begins with.
+    pub(crate) fn root(&self, parts: Option<&Parts>) -> String {
+        self.inner.base.of(parts) + self.inner.base_path.as_str()
+    }
+}

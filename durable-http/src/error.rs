@@ -1,0 +1,106 @@
+//! What is answered when something is not done.
+
+use durable_core::{HubError, InstanceError, StartError};
+use http::{Response, StatusCode};
+use uuid::Uuid;
+
+use crate::models::ErrorBody;
+use crate::response::{ResponseBody, empty, json};
+
+/// Why a request is not answered with what it asks for. Nothing of the inside is in it, except in
+/// `Internal`, which is logged and not sent.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    Unauthorized(&'static str),
+    Forbidden(&'static str),
+    NotFound,
+    Gone,
+    BadRequest(String),
+    Conflict(String),
+    BodyTooLarge { limit: usize },
+    BodyTooSlow,
+    BodyEncoded,
+    Closed,
+    Internal(String),
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Gone => StatusCode::GONE,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(crate) fn into_response(self) -> Response<ResponseBody> {
+        let status = self.status();
+        let body = match self {
+            Self::NotFound | Self::Gone => return empty(status),
+            Self::Unauthorized(message) | Self::Forbidden(message) => ErrorBody::plain(message),
+            Self::Conflict(message) => ErrorBody::plain(message),
+            Self::BadRequest(message) => ErrorBody::argument(message),
+            Self::BodyTooLarge { limit } => {
+                ErrorBody::plain(format!("the body has more than {limit} bytes"))
+            }
+            Self::BodyTooSlow => ErrorBody::plain("the body took too long"),
+            Self::BodyEncoded => ErrorBody::plain("the body must not be compressed"),
+            Self::Closed => incident("the hub is closed", "the service is shutting down"),
+            Self::Internal(cause) => incident(&cause, "something went wrong"),
+        };
+        json(status, &body)
+    }
+}
+
+/// Logs what went wrong, and says where in the log to look.
+fn incident(cause: &str, message: &'static str) -> ErrorBody {
+    let id = Uuid::now_v7();
+    tracing::error!(correlation_id = %id, cause, "a request could not be answered");
+    ErrorBody::incident(message, id.to_string())
+}
+
+impl From<HubError> for ApiError {
+    fn from(error: HubError) -> Self {
+        match error {
+            HubError::Closed => Self::Closed,
+            error @ (HubError::Store(_) | _) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<StartError> for ApiError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::AlreadyExists { .. } => Self::Conflict(error.to_string()),
+            // The error's own text names everything that is registered.
+            StartError::NotRegistered { name, .. } => {
+                Self::BadRequest(format!("there is no orchestrator `{name}`"))
+            }
+            StartError::TooLarge { limit, .. } => Self::BodyTooLarge { limit },
+            StartError::Hub(error) => error.into(),
+            error @ (StartError::InvalidId(_) | StartError::Input { .. } | _) => {
+                Self::BadRequest(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<InstanceError> for ApiError {
+    fn from(error: InstanceError) -> Self {
+        match error {
+            InstanceError::InvalidId(_) | InstanceError::NotFound { .. } => Self::NotFound,
+            InstanceError::Ended { .. } => Self::Gone,
+            InstanceError::TooLarge { limit, .. } => Self::BodyTooLarge { limit },
+            InstanceError::Hub(error) => error.into(),
+            error @ (InstanceError::Data { .. } | _) => Self::BadRequest(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What is answered.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use durable_core::{InstanceId, InvalidInstanceId, OrchestrationStatus};
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use serde::Serialize;
+
+use crate::api::HttpApi;
+use crate::error::ApiError;
+use crate::links::legal;
+use crate::models::{Shown, StatusObject};
+
+/// The body of every answer: JSON, or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseBody(Full<Bytes>);
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode) -> Response<ResponseBody> {
+    finish(status, ResponseBody::default())
+}
+
+/// An answer in JSON.
+pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response<ResponseBody> {
+    match serde_json::to_vec(body) {
+        Ok(body) => json_text(status, body),
+        Err(error) => ApiError::Internal(error.to_string()).into_response(),
+    }
+}
+
+fn json_text(status: StatusCode, body: Vec<u8>) -> Response<ResponseBody> {
+    let mut response = finish(status, ResponseBody(Full::new(body.into())));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    response
+}
+
+/// What every answer has: it is not kept by anybody, its URL is not told to anybody, and it is not
+/// taken for a page.
+fn finish(status: StatusCode, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Says where to look again, and when.
+pub(crate) fn look_again(
+    response: &mut Response<ResponseBody>,
+    location: &str,
+    retry_after: Duration,
+) {
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    // What is left after encoding can stand in a header.
+    if let Ok(location) = HeaderValue::from_str(&legal(location)) {
+        headers.insert(LOCATION, location);
+    }
+}
+
+/// The status code that tells a client whether to ask again.
+pub(crate) fn code_of(status: &OrchestrationStatus) -> StatusCode {
+    if status.runtime_status().is_terminal() {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    }
+}
+
+type Id = Result<InstanceId, InvalidInstanceId>;
+type WriteBody = Box<dyn FnOnce(&OrchestrationStatus) -> serde_json::Result<Vec<u8>> + Send>;
+
+/// An answer about to be made of an instance's status: await it. See
+/// [`HttpApi::status_response`].
+#[must_use = "there is no answer until this is awaited"]
+pub struct StatusResponse {
+    api: HttpApi,
+    id: Id,
+    location: Option<String>,
+    retry_after: Duration,
+    body: Option<WriteBody>,
+}
+
+impl StatusResponse {
+    pub(crate) fn new(api: HttpApi, id: Id) -> Self {
+        Self {
+            api,
+            id,
+            location: None,
+            retry_after: Duration::from_secs(5),
+            body: None,
+        }
+    }
+
+    /// Where to look again: a route of the program's own, absolute or a path. Default: a link to
+    /// the status route that shows status and output of this instance and nothing else.
+    ///
+    /// What cannot stand in a URL is encoded; an id that may hold `/`, `?`, `#` or `%` must be made
+    /// a [`path_segment`](crate::path_segment) first.
+    pub fn location(mut self, location: impl Into<String>) -> Self {
+        self.location = Some(location.into());
+        self
+    }
+
+    /// When to look again, in whole seconds. Default: 5.
+    pub fn retry_after(mut self, retry_after: Duration) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+
+    /// The body, whether the instance has ended or not. Default: the status object of the
+    /// management API, with `input` null.
+    pub fn body<T: Serialize>(
+        mut self,
+        body: impl FnOnce(&OrchestrationStatus) -> T + Send + 'static,
+    ) -> Self {
+        self.body = Some(Box::new(move |status| serde_json::to_vec(&body(status))));
+        self
+    }
+
+    async fn answer(self) -> Result<Response<ResponseBody>, ApiError> {
+        let status = find(&self.api, self.id).await?;
+        let code = code_of(&status);
+        let mut response = match self.body {
+            Some(body) => match body(&status) {
+                Ok(body) => json_text(code, body),
+                Err(error) => return Err(ApiError::Internal(error.to_string())),
+            },
+            None => json(code, &StatusObject::new(&status, LEAST)),
+        };
+        if code == StatusCode::ACCEPTED {
+            let link = || self.api.links(None, &status).status();
+            let location = self.location.unwrap_or_else(link);
+            look_again(&mut response, &location, self.retry_after);
+        }
+        Ok(response)
+    }
+}
+
+/// What a status link shows.
+const LEAST: Shown = Shown {
+    input: false,
+    output: true,
+    problem: false,
+};
+
+async fn find(api: &HttpApi, id: Id) -> Result<OrchestrationStatus, ApiError> {
+    let id = id.map_err(|_| ApiError::NotFound)?;
+    api.client().status(&id).await?.ok_or(ApiError::NotFound)
+}
+
+impl IntoFuture for StatusResponse {
+    type Output = Response<ResponseBody>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async { self.answer().await.unwrap_or_else(ApiError::into_response) })
+    }
+}
+
+impl fmt::Debug for StatusResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusResponse")
+            .field("id", &self.id)
+            .field("location", &self.location)
+            .field("retry_after", &self.retry_after)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer about to be made that gives away the management of an instance: await it. See
+/// [`HttpApi::check_status_response`].
+#[must_use = "there is no answer until this is awaited"]
+#[derive(Debug)]
+pub struct CheckStatusResponse {
+    api: HttpApi,
+    id: Id,
+}
+
+impl CheckStatusResponse {
+    pub(crate) fn new(api: HttpApi, id: Id) -> Self {
+        Self { api, id }
+    }
+
+    async fn answer(self) -> Result<Response<ResponseBody>, ApiError> {
+        let status = find(&self.api, self.id).await?;
+        Ok(self.api.links(None, &status).check_status_response())
+    }
+}
+
+impl IntoFuture for CheckStatusResponse {
+    type Output = Response<ResponseBody>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async { self.answer().await.unwrap_or_else(ApiError::into_response) })
+    }
+}

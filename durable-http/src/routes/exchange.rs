@@ -1,0 +1,94 @@
+//! What happens to every request before its route does its part, in this order: path, route,
+//! origin, credential, permission.
+
+use durable_core::OrchestrationStatus;
+use http::request::Parts;
+use http::{Method, Response};
+
+use super::table::Route;
+use super::{path, start, status, steer};
+use crate::api::HttpApi;
+use crate::auth::{Action, Caller, Subject, is_foreign};
+use crate::body::RequestBody;
+use crate::error::ApiError;
+use crate::query::Query;
+use crate::response::ResponseBody;
+
+/// A request on its way through a route.
+#[derive(Debug)]
+pub(super) struct Exchange<'a> {
+    pub(super) api: &'a HttpApi,
+    pub(super) parts: &'a Parts,
+    pub(super) query: &'a Query,
+    pub(super) caller: &'a Caller,
+}
+
+/// Whether a path is under the base path, so that nobody else should answer it.
+pub(crate) fn is_under_base(api: &HttpApi, path: &str) -> bool {
+    api.inner().base_path.strip(&path::split(path)).is_some()
+}
+
+/// Answers a request whose path has the base path or is without it.
+pub(crate) async fn answer(
+    api: &HttpApi,
+    parts: &Parts,
+    body: RequestBody,
+) -> Result<Response<ResponseBody>, ApiError> {
+    let segments = path::split(parts.uri.path());
+    let rest = api.inner().base_path.strip(&segments).unwrap_or(&segments);
+    let decoded: Option<Vec<String>> = rest.iter().map(|segment| path::decode(segment)).collect();
+    let Some(decoded) = decoded else {
+        return Err(ApiError::BadRequest(
+            "the path is not encoded well".to_owned(),
+        ));
+    };
+    let route = Route::find(&parts.method, &decoded).ok_or(ApiError::NotFound)?;
+    let reading = matches!(parts.method, Method::GET | Method::HEAD);
+    if !reading && is_foreign(parts, &api.inner().own) {
+        return Err(ApiError::Forbidden(
+            "requests from other sites are not allowed",
+        ));
+    }
+    let query = Query::parse(parts.uri.query());
+    let rules = &api.inner().rules;
+    let caller = rules.identify(parts, &query)?;
+    let subject = Subject {
+        parts,
+        instance: route.instance(),
+        orchestrator: route.orchestrator(),
+    };
+    rules.check(&caller, route.action(), subject).await?;
+    let exchange = Exchange {
+        api,
+        parts,
+        query: &query,
+        caller: &caller,
+    };
+    match route {
+        Route::Start { name, id } => start::start(exchange, name, id, body).await,
+        Route::Status { id } => status::status(exchange, &id).await,
+        Route::Raise { id, event } => steer::raise(exchange, &id, &event, body).await,
+        Route::Terminate { id } => steer::terminate(exchange, &id).await,
+    }
+}
+
+impl Exchange<'_> {
+    /// The instance's status, if the caller may know of it.
+    pub(super) async fn find(&self, id: &str) -> Result<OrchestrationStatus, ApiError> {
+        let status = self.api.client().status(id).await?;
+        let status = status.ok_or(ApiError::NotFound)?;
+        self.api.inner().rules.check_found(self.caller, &status)?;
+        Ok(status)
+    }
+
+    /// Whether the caller may do something more to the instance.
+    pub(super) async fn may(&self, action: Action, id: &str) -> bool {
+        let subject = Subject {
+            parts: self.parts,
+            instance: Some(id),
+            orchestrator: None,
+        };
+        let rules = &self.api.inner().rules;
+        rules.check(self.caller, action, subject).await.is_ok()
+    }
+}

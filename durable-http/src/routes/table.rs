@@ -1,0 +1,66 @@
+//! The routing table.
+
+use http::Method;
+
+use crate::auth::Action;
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Start { name: String, id: Option<String> },
+    Status { id: String },
+    Raise { id: String, event: String },
+    Terminate { id: String },
+}
+
+impl Route {
+    /// The routing table. What is not in it, a wrong method included, is 404.
+    pub(super) fn find(method: &Method, segments: &[String]) -> Option<Self> {
+        let lower: Vec<String> = segments.iter().map(|text| text.to_lowercase()).collect();
+        let words: Vec<&str> = lower.iter().map(String::as_str).collect();
+        let segment = |at: usize| segments[at].clone();
+        Some(match (method.as_str(), words.as_slice()) {
+            ("POST", ["orchestrators", _]) => Self::Start {
+                name: segment(1),
+                id: None,
+            },
+            ("POST", ["orchestrators", _, _]) => Self::Start {
+                name: segment(1),
+                id: Some(segment(2)),
+            },
+            ("GET" | "HEAD", ["instances", _]) => Self::Status { id: segment(1) },
+            ("POST", ["instances", _, "raiseevent", _]) => Self::Raise {
+                id: segment(1),
+                event: segment(3),
+            },
+            ("POST", ["instances", _, "terminate"]) => Self::Terminate { id: segment(1) },
+            // Not served yet: GET and DELETE instances (list, purge by filter), DELETE
+            // instances/{id} (purge), POST instances/{id}/suspend, resume, rewind and restart,
+            // and all of entities.
+            _ => return None,
+        })
+    }
+
+    pub(super) fn action(&self) -> Action {
+        match self {
+            Self::Start { .. } => Action::Start,
+            Self::Status { .. } => Action::Status,
+            Self::Raise { .. } => Action::Raise,
+            Self::Terminate { .. } => Action::Terminate,
+        }
+    }
+
+    pub(super) fn instance(&self) -> Option<&str> {
+        match self {
+            Self::Start { id, .. } => id.as_deref(),
+            Self::Status { id } | Self::Raise { id, .. } | Self::Terminate { id } => Some(id),
+        }
+    }
+
+    pub(super) fn orchestrator(&self) -> Option<&str> {
+        match self {
+            Self::Start { name, .. } => Some(name),
+            Self::Status { .. } | Self::Raise { .. } | Self::Terminate { .. } => None,
+        }
+    }
+}

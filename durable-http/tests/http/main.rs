@@ -1,0 +1,10 @@
+//! The management API, asked as a client asks.
+
+mod access;
+mod bodies;
+mod helpers;
+mod links;
+mod mounted;
+mod paths;
+mod wire;
+mod world;

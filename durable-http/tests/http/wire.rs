@@ -1,0 +1,290 @@
+//! Status codes and bodies, as clients of Durable Functions expect them.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::world::{KEY, Reply, fail, world};
+
+#[tokio::test]
+async fn a_start_answers_202_with_every_link_of_the_original() {
+    let world = world().await;
+    let uri = "/runtime/webhooks/durabletask/orchestrators/wait/order-42";
+    let reply = world.admin(Method::POST, uri, "{\"a\": 1}").await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    assert_eq!(reply.header("retry-after"), "10");
+    let body = reply.json();
+    assert_eq!(
+        keys(&reply),
+        [
+            "id",
+            "statusQueryGetUri",
+            "sendEventPostUri",
+            "terminatePostUri",
+            "purgeHistoryDeleteUri",
+            "restartPostUri",
+            "suspendPostUri",
+            "resumePostUri"
+        ]
+    );
+    assert_eq!(body["id"], "order-42");
+    assert_eq!(body["statusQueryGetUri"], reply.location());
+    let base = "/runtime/webhooks/durabletask/instances/order-42";
+    for (key, start) in [
+        ("statusQueryGetUri", "?code=dl1."),
+        ("sendEventPostUri", "/raiseEvent/{eventName}?code=dl1."),
+        ("terminatePostUri", "/terminate?reason={text}&code=dl1."),
+        ("purgeHistoryDeleteUri", "?code=dl1."),
+        ("restartPostUri", "/restart?code=dl1."),
+        ("suspendPostUri", "/suspend?reason={text}&code=dl1."),
+        ("resumePostUri", "/resume?reason={text}&code=dl1."),
+    ] {
+        let link = body[key].as_str().expect("a link");
+        assert!(link.starts_with(&format!("{base}{start}")), "{key}: {link}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_without_an_id_makes_one_of_32_hexadecimal_digits() {
+    let world = world().await;
+    for uri in ["/orchestrators/echo", "/orchestrators/echo/"] {
+        let reply = world.admin(Method::POST, uri, "").await;
+        assert_eq!(reply.status, StatusCode::ACCEPTED);
+        let id = reply.json()["id"].as_str().expect("an id").to_owned();
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        assert!(id.len() == 32 && id.bytes().all(is_hex), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn starts_that_cannot_be_are_refused_with_what_clients_read() {
+    let world = world().await;
+    world.waiting("taken").await;
+    for (uri, body, status) in [
+        ("/orchestrators/nobody", "", StatusCode::BAD_REQUEST),
+        ("/orchestrators/echo/@entity@1", "", StatusCode::BAD_REQUEST),
+        ("/orchestrators/echo/%2e%2e", "", StatusCode::BAD_REQUEST),
+        ("/orchestrators/echo/x", "{", StatusCode::BAD_REQUEST),
+        ("/orchestrators/echo?version=9", "", StatusCode::BAD_REQUEST),
+        ("/orchestrators/echo/taken", "", StatusCode::CONFLICT),
+    ] {
+        let reply = world.admin(Method::POST, uri, body).await;
+        assert_eq!(reply.status, status, "{uri}");
+        let expected: &[&str] = match status {
+            StatusCode::CONFLICT => &["Message"],
+            _ => &["Message", "ExceptionMessage", "ExceptionType"],
+        };
+        assert_eq!(keys(&reply), expected, "{uri}");
+        // Neither what else is registered nor where our code lies.
+        for inside in ["fail", "register", ".rs", "panicked"] {
+            assert!(!reply.text.contains(inside), "{uri}: {}", reply.text);
+        }
+    }
+    let long = format!("/orchestrators/echo/{}", "x".repeat(257));
+    assert_eq!(
+        world.admin(Method::POST, &long, "").await.status,
+        StatusCode::BAD_REQUEST
+    );
+}
+
+#[tokio::test]
+async fn a_status_has_every_key_while_it_runs_and_when_it_has_ended() {
+    let world = world().await;
+    world.waiting("w").await;
+    let reply = world.admin(Method::GET, "/instances/w", "").await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    assert_eq!(reply.header("retry-after"), "5");
+    let location = reply.location();
+    assert!(location.starts_with("/runtime/webhooks/durabletask/instances/w?code=dl1."));
+    let mut body = reply.json();
+    assert_eq!(keys(&reply), STATUS_KEYS);
+    for key in ["createdTime", "lastUpdatedTime"] {
+        let time = body[key].take();
+        let time = time.as_str().expect("a time");
+        let shape: String = time
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        assert_eq!(shape, "0000-00-00T00:00:00Z");
+    }
+    let expected = json!({
+        "name": "wait", "instanceId": "w", "runtimeStatus": "Running", "input": "secret input",
+        "customStatus": "waiting", "output": null, "createdTime": null, "lastUpdatedTime": null,
+    });
+    assert_eq!(body, expected);
+
+    let raised = world
+        .admin(Method::POST, "/instances/w/raiseEvent/go", "[1, 2]")
+        .await;
+    assert_eq!(
+        (raised.status, raised.text.as_str()),
+        (StatusCode::ACCEPTED, "")
+    );
+    world.client.wait_for_completion("w").await.expect("a hub");
+    let reply = world.admin(Method::GET, "/instances/w", "").await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert!(!reply.headers.contains_key("location"));
+    assert!(!reply.headers.contains_key("retry-after"));
+    assert_eq!(keys(&reply), STATUS_KEYS);
+    assert_eq!(reply.json()["output"], json!([1, 2]));
+    assert_eq!(reply.json()["runtimeStatus"], "Completed");
+}
+
+#[tokio::test]
+async fn the_input_is_shown_unless_told_not_to_and_its_text_is_kept() {
+    let world = world().await;
+    let input = "{\"b\": 1.0, \"a\": \"{\\\"x\\\": 1}\"}";
+    world.ended("e", input).await;
+    for (query, shown) in [
+        ("", true),
+        ("?showInput=True", true),
+        ("?showInput=maybe", true),
+        ("?showInput=", true),
+        ("?showInput=False", false),
+        ("?SHOWINPUT=%20false%20", false),
+    ] {
+        let reply = world
+            .admin(Method::GET, &format!("/instances/e{query}"), "")
+            .await;
+        assert_eq!(keys(&reply), STATUS_KEYS);
+        assert_eq!(
+            reply.text.contains(&format!("\"input\":{input}")),
+            shown,
+            "{query}"
+        );
+        assert_eq!(reply.json()["input"].is_null(), !shown, "{query}");
+        assert!(reply.text.contains("\"output\":{\"a\":"), "{}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_shown_as_its_text_and_is_500_only_when_asked_for() {
+    let world = world().await;
+    let start = world
+        .client
+        .start_orchestration::<fail>("no stock".to_owned());
+    start.id("f").await.expect("a start");
+    world.client.wait_for_completion("f").await.expect("a hub");
+    for (query, status) in [
+        ("", StatusCode::OK),
+        ("?returnInternalServerErrorOnFailure=false", StatusCode::OK),
+        (
+            "?returnInternalServerErrorOnFailure=True",
+            StatusCode::INTERNAL_SERVER_ERROR,
+        ),
+    ] {
+        let reply = world
+            .admin(Method::GET, &format!("/instances/f{query}"), "")
+            .await;
+        assert_eq!(reply.status, status);
+        assert_eq!(keys(&reply), STATUS_KEYS);
+        assert_eq!(reply.json()["runtimeStatus"], "Failed");
+        assert_eq!(reply.json()["output"], "no stock");
+    }
+}
+
+#[tokio::test]
+async fn what_stops_an_instance_is_an_extra_key() {
+    let world = world().await;
+    let start = world.client.start_by_name("fail", "{\"not\": \"text\"}");
+    start.id("p").await.expect("a start");
+    loop {
+        if world.status("p").await.problem().is_some() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let body = world.admin(Method::GET, "/instances/p", "").await.json();
+    let problem = body["problem"].as_object().expect("a problem");
+    let keys: Vec<&String> = problem.keys().collect();
+    assert_eq!(keys, ["kind", "message", "report", "since"]);
+    assert_eq!(problem["kind"], "Undecodable");
+
+    let location = world
+        .admin(Method::GET, "/instances/p", "")
+        .await
+        .location();
+    assert!(world.get(&location).await.json().get("problem").is_none());
+}
+
+#[tokio::test]
+async fn steering_answers_404_then_410_then_400_then_202() {
+    let world = world().await;
+    world.waiting("w").await;
+    world.ended("e", "1").await;
+    for (id, status) in [
+        ("none", StatusCode::NOT_FOUND),
+        ("@e@1", StatusCode::NOT_FOUND),
+        ("e", StatusCode::GONE),
+        ("w", StatusCode::BAD_REQUEST),
+    ] {
+        let uri = format!("/instances/{id}/raiseEvent/go");
+        let reply = world.admin(Method::POST, &uri, "not JSON").await;
+        assert_eq!(reply.status, status, "{id}");
+        assert_eq!(reply.text.is_empty(), status != StatusCode::BAD_REQUEST);
+    }
+    for (id, status) in [
+        ("none", StatusCode::NOT_FOUND),
+        ("e", StatusCode::GONE),
+        ("w", StatusCode::ACCEPTED),
+        ("w", StatusCode::GONE),
+    ] {
+        let uri = format!("/instances/{id}/terminate?reason=no+longer%20%22needed%22");
+        let reply = world.admin(Method::POST, &uri, "").await;
+        assert_eq!((reply.status, reply.text.as_str()), (status, ""), "{id}");
+    }
+    let body = world.admin(Method::GET, "/instances/w", "").await.json();
+    assert_eq!(body["runtimeStatus"], "Terminated");
+    assert_eq!(body["output"], "no longer \"needed\"");
+}
+
+#[tokio::test]
+async fn a_closed_hub_is_503_with_a_correlation_id_and_nothing_else() {
+    let world = world().await;
+    world.hub.clone().close().await.expect("a close");
+    for (method, uri) in [
+        (Method::POST, "/orchestrators/echo"),
+        (Method::GET, "/instances/x"),
+        (Method::POST, "/instances/x/terminate"),
+        (Method::POST, "/instances/x/raiseEvent/go"),
+    ] {
+        let reply = world.admin(method, uri, "1").await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(keys(&reply), ["Message", "CorrelationId"]);
+        assert!(!reply.text.contains(KEY));
+    }
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let world = world().await;
+    world.ended("e", "1").await;
+    let reply = world.admin(Method::HEAD, "/instances/none", "").await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    let request = http::Request::head("/instances/e").header("x-functions-key", KEY);
+    let request = request.body(String::new()).expect("a request");
+    let response = tower::ServiceExt::oneshot(world.api.clone(), request).await;
+    let response = response.expect("never an error");
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(http_body::Body::is_end_stream(response.body()));
+}
+
+const STATUS_KEYS: [&str; 8] = [
+    "name",
+    "instanceId",
+    "runtimeStatus",
+    "input",
+    "customStatus",
+    "output",
+    "createdTime",
+    "lastUpdatedTime",
+];
+
+/// The keys of an answer, in the order in which they stand there.
+fn keys(reply: &Reply) -> Vec<String> {
+    let Value::Object(body) = reply.json() else {
+        panic!("not an object: {reply:?}");
+    };
+    let mut keys: Vec<String> = body.keys().cloned().collect();
+    keys.sort_by_key(|key| reply.text.find(&format!("\"{key}\":")));
+    keys
+}
