@@ -73,6 +73,8 @@ pub(super) struct Runner {
     /// The attempts that run or wait for a slot.
     pub(super) tokens: Mutex<BTreeMap<ActivityKey, CancellationToken>>,
     pub(super) tracker: TaskTracker,
+    /// Fires when nothing new is begun.
+    pub(super) draining: CancellationToken,
     /// Fires when nothing may run any more.
     pub(super) stop: CancellationToken,
 }
@@ -152,6 +154,7 @@ impl Runner {
             biased;
             result = limited => result,
             () = self.stop.cancelled() => return None,
+            () = self.unwanted(&token) => return None,
         };
         drop(slot);
         Some(match result {
@@ -166,6 +169,13 @@ impl Runner {
                 Err(FailureDetails::new(FailureKind::Timeout, "timeout", text))
             }
         })
+    }
+
+    /// Ends when the worker drains and nobody waits for this attempt any more: such a one may run
+    /// on for as long as it likes, but not hold up a shutdown.
+    async fn unwanted(&self, token: &CancellationToken) {
+        token.cancelled().await;
+        self.draining.cancelled().await;
     }
 
     async fn body(

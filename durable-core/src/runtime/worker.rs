@@ -91,6 +91,7 @@ impl WorkerBuilder {
             max_payload: self.shared.config.max_payload,
             tokens: Mutex::new(BTreeMap::new()),
             tracker: TaskTracker::new(),
+            draining: CancellationToken::new(),
             stop: CancellationToken::new(),
         });
         runtime.spawn(Arc::clone(&runner).run(jobs));
@@ -147,6 +148,7 @@ impl Worker {
     /// Returns how many activities were dropped.
     pub async fn shutdown(mut self) -> usize {
         self.tell(Input::WorkerDraining);
+        self.runner.draining.cancel();
         self.runner.slots.close();
         self.runner.tracker.close();
         let (runner, timeout) = (Arc::clone(&self.runner), self.timeout);

@@ -594,6 +594,34 @@ async fn a_shutdown_drops_what_does_not_end_in_time_and_it_runs_again_later() {
 }
 
 #[tokio::test]
+async fn a_shutdown_does_not_wait_for_what_nobody_waits_for() {
+    #[activity]
+    async fn deaf(State(steps): State<Steps>) {
+        steps.say("deaf");
+        std::future::pending().await
+    }
+
+    #[orchestrator]
+    async fn calls_deaf(ctx: OrchestrationContext) -> Result<(), ActivityError<NoError>> {
+        ctx.call_activity::<deaf>(()).await
+    }
+
+    on_both(async |hub| {
+        let (steps, mut begun) = Steps::held();
+        let worker = hub.worker().state(steps);
+        let worker = worker.register::<calls_deaf>().register::<deaf>();
+        let worker = worker.shutdown_timeout(Duration::from_secs(600));
+        let worker = worker.start().await.unwrap();
+        let start = hub.client().start_orchestration::<calls_deaf>(());
+        let instance = start.await.unwrap();
+        assert_eq!(begun.recv().await.unwrap(), "deaf");
+        instance.terminate("no more").await.unwrap();
+        assert_eq!(soon(worker.shutdown()).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_waited_for_a_slot_at_shutdown_runs_later() {
     let place = Place::new();
     let hub = place.open().await;
