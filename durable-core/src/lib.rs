@@ -128,7 +128,3 @@ pub use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "macros")]
 pub use durable_macros::{activity, orchestrator};
-
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

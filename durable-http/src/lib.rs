@@ -48,3 +48,7 @@ pub use builder::{BuildError, HttpApiBuilder};
 pub use layer::{HttpApiLayer, HttpApiMiddleware};
 pub use links::path_segment;
 pub use response::{CheckStatusResponse, ResponseBody, StatusResponse};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
