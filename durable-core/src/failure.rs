@@ -25,7 +25,7 @@ pub enum FailureKind {
     Timeout,
     /// It was cancelled before it ended.
     Cancelled,
-    /// No such activity or orchestrator is registered, and the worker was told to fail then.
+    /// The worker that took the call has no such activity.
     NotRegistered,
     /// The input is not of the shape the function takes.
     Input,
@@ -205,7 +205,7 @@ pub enum ActivityError<E> {
     /// The activity was cancelled.
     #[error("the activity was cancelled: {0}")]
     Cancelled(FailureDetails),
-    /// No worker has this activity, and the hub was told to fail then instead of waiting for one.
+    /// The worker that took the call has no such activity.
     #[error("no such activity: {0}")]
     NotRegistered(FailureDetails),
     /// The input, the output or the error could not be written or read as JSON, or is too large.

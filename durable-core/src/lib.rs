@@ -75,6 +75,62 @@
 //! Where code and history do not fit, the instance is left as it is, and its
 //! [status](OrchestrationStatus::problem) says why.
 //!
+//! In debug builds an orchestrator's own side effects, such as printing, therefore happen twice;
+//! guard what you log with [`is_replaying`](OrchestrationContext::is_replaying).
+//!
+//! # Errors
+//!
+//! An activity's own error type comes back to the orchestrator as
+//! [`ActivityError::Application`] if serde can write and read it; any other error that is one
+//! (`anyhow::Error`, `std::io::Error`, `Box<dyn Error + Send + Sync>`) as [`FailureDetails`]: its
+//! text, its type's name and its causes. The same holds for an orchestrator's error and whoever
+//! waits for it. So an orchestrator that calls several activities has an error like this:
+//!
+//! ```
+//! use durable_core::{ActivityError, EventError, FailureDetails, OrchestrationContext, activity, orchestrator};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
+//! #[error("declined: {0}")]
+//! struct Declined(String);
+//!
+//! #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
+//! enum OrderError {
+//!     #[error(transparent)]
+//!     Charge(#[from] ActivityError<Declined>),
+//!     #[error(transparent)]
+//!     Other(#[from] ActivityError<FailureDetails>),
+//!     #[error(transparent)]
+//!     Approval(#[from] EventError),
+//! }
+//!
+//! #[activity]
+//! async fn charge(cents: u64) -> Result<(), Declined> {
+//!     if cents > 100 { Err(Declined("too much".to_owned())) } else { Ok(()) }
+//! }
+//!
+//! #[activity]
+//! async fn print(label: String) -> Result<(), std::io::Error> {
+//!     std::fs::write("/dev/null", label)
+//! }
+//!
+//! #[orchestrator]
+//! async fn order(ctx: OrchestrationContext, cents: u64) -> Result<(), OrderError> {
+//!     let label: String = ctx.wait_for_external_event("Label").await?;
+//!     ctx.call_activity::<charge>(cents).await?;
+//!     ctx.call_activity::<print>(label).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # When nothing happens
+//!
+//! An instance that cannot go on waits, it does not fail. Its [status](OrchestrationStatus::problem)
+//! says why, and so does a warning with `tracing`.
+//!
+//! Of the compiler's errors one needs a translation: *constant provided when a type was expected*
+//! (E0747) means that the function lacks `#[activity]` or `#[orchestrator]`.
+//!
 //! # Activities run at least once
 //!
 //! A crash between an activity's effect and the commit of its result runs it again. Hand its

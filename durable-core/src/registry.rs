@@ -122,7 +122,7 @@ impl Registry {
             .map(|(name, _)| format!("`{name}`"))
             .collect();
         if names.is_empty() {
-            "none".to_owned()
+            "no orchestrators".to_owned()
         } else {
             names.join(", ")
         }

@@ -276,7 +276,11 @@ pub(super) fn set_problem<R>(
     let same = instance.header.problem.as_ref().map(|(problem, _)| problem) == problem.as_ref();
     if !same {
         if let Some(problem) = &problem {
-            tracing::warn!(instance = %instance.header.id, %problem, "instance does not go on");
+            tracing::warn!(
+                instance = %instance.header.id,
+                report = problem.report(),
+                "instance does not go on: {problem}"
+            );
         }
         instance.header.problem = problem.map(|problem| (problem.shortened(), now));
     }

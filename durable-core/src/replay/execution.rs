@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::compare::{Matching, compare};
 use super::context::OrchestrationContext;
-use super::panics::{self, Panicked};
+use super::panics::{self, Panicked, Scope, is_foreign_complaint};
 use super::problem::{Difference, Place, Problem, ProblemKind, heading};
 use super::state::{Emitted, Entered, Identity, InlineStep, Key, Outcome, State};
 use super::waker::{ForeignWake, RootWaker};
@@ -36,6 +36,7 @@ pub(crate) struct Execution {
     waker: Arc<RootWaker>,
     key: Key,
     polls_in_turn: u32,
+    scope: Scope,
 }
 
 enum Root {
@@ -67,6 +68,7 @@ impl Execution {
             waker: RootWaker::new(key, on_foreign),
             key,
             polls_in_turn: 0,
+            scope: Scope::Orchestrator,
         }
     }
 
@@ -174,7 +176,7 @@ impl Execution {
             // Makes `futures::executor::block_on` in an orchestrator panic instead of killing
             // the engine's thread; it fails only where one is being blocked on already.
             let guard = futures_executor::enter();
-            let polled = panics::catch(|| future.as_mut().poll(&mut cx));
+            let polled = panics::catch_in(self.scope, || future.as_mut().poll(&mut cx));
             drop(guard);
             if self.waker.is_foreign() {
                 // What came from outside may already have been read: nothing that was done with
@@ -221,7 +223,7 @@ impl Execution {
     fn panicked(&mut self, panicked: Panicked) -> Result<(), Trouble> {
         // Locals were dropped while unwinding; never poll it again.
         self.end();
-        if is_executor_complaint(&panicked.message) {
+        if is_foreign_complaint(&panicked.message) {
             return Err(Trouble::ForeignAwait(Some(panicked)));
         }
         let failure = FailureDetails::new(FailureKind::Panic, "panic", panicked.text());
@@ -301,6 +303,7 @@ impl Execution {
     /// Marks this as the second copy of a pair: it reports itself as replaying, so that what the
     /// orchestrator logs is logged once.
     pub(super) fn mark_as_shadow(&mut self) {
+        self.scope = Scope::Shadow;
         if let Some(state) = &mut self.state {
             state.shadow = true;
         }
@@ -410,11 +413,3 @@ const FOREIGN_REMEDY: &str = "likely cause: `tokio::time::sleep` or `timeout`, a
      orchestrator drives\n\
      remedy: use `ctx.create_timer(..)` with `select! { biased; .. }`, move I/O into an activity, bring news in with an \
      external event; the instance goes on when a worker with the mended code starts\n";
-
-/// tokio's own words when its timers, sockets or tasks are used outside a runtime, which is where
-/// orchestrators are polled; and what `futures::executor::block_on` says inside a poll.
-fn is_executor_complaint(message: &str) -> bool {
-    message.starts_with("there is no reactor running")
-        || message.starts_with("A Tokio 1.x context was found, but")
-        || message.starts_with("cannot execute `LocalPool` executor from within another executor")
-}

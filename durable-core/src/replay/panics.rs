@@ -1,12 +1,47 @@
 //! What a caught panic said, and where.
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::panic::{self, AssertUnwindSafe};
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
 thread_local! {
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Who runs: what is said of its panics.
+    static SCOPE: Cell<Scope> = const { Cell::new(Scope::Other) };
+}
+
+/// Whose code runs on this thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Other,
+    Orchestrator,
+    /// The copy that watches another: the other one panics alike, and is heard.
+    Shadow,
+}
+
+/// Runs `f` as code of `scope`; a panic comes back as a value.
+pub(super) fn catch_in<R>(scope: Scope, f: impl FnOnce() -> R) -> Result<R, Panicked> {
+    let outer = SCOPE.replace(scope);
+    let result = catch(f);
+    SCOPE.set(outer);
+    result
+}
+
+/// tokio's own words when its timers, sockets or tasks are used outside a runtime, which is where
+/// orchestrators are polled; and what `futures::executor::block_on` says inside a poll.
+pub(super) fn is_foreign_complaint(message: &str) -> bool {
+    message.starts_with("there is no reactor running")
+        || message.starts_with("A Tokio 1.x context was found, but")
+        || message.starts_with("cannot execute `LocalPool` executor from within another executor")
+}
+
+fn is_expected(info: &PanicHookInfo<'_>) -> bool {
+    match SCOPE.try_with(Cell::get).unwrap_or(Scope::Other) {
+        Scope::Other => false,
+        Scope::Orchestrator => is_foreign_complaint(&message(info.payload())),
+        Scope::Shadow => true,
+    }
 }
 
 /// A panic that was caught.
@@ -63,7 +98,10 @@ pub(crate) fn note_locations() {
             if let Some(location) = info.location() {
                 let _ = LAST.try_with(|last| last.replace(Some(location.to_string())));
             }
-            previous(info);
+            // Of an orchestrator's panic that is reported as something else the report is enough.
+            if !is_expected(info) {
+                previous(info);
+            }
         }));
     });
 }

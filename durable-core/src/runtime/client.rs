@@ -42,6 +42,7 @@ impl Client {
             version: O::VERSION.to_owned(),
             input: input.to_payload().map_err(|error| error.to_string()),
             id: None,
+            use_existing: false,
         };
         StartOrchestration {
             start,
@@ -62,6 +63,7 @@ impl Client {
             version: String::new(),
             input: Payload::from_json(input.into()).map_err(|error| error.to_string()),
             id: None,
+            use_existing: false,
         })
     }
 
@@ -200,6 +202,7 @@ struct Start {
     version: String,
     input: Result<Payload, String>,
     id: Option<Result<InstanceId, InvalidInstanceId>>,
+    use_existing: bool,
 }
 
 impl Start {
@@ -214,6 +217,7 @@ impl Start {
             version,
             input,
             id,
+            use_existing,
         } = self;
         let fresh = id.is_none();
         let id = id.unwrap_or_else(|| Ok(InstanceId::generate()))?;
@@ -232,6 +236,7 @@ impl Start {
         match client.shared.ask(Command::Start(request)).await? {
             // Ended: it was terminated before its first turn was taken.
             Response::Done | Response::Ended(_) => Ok((client, id)),
+            Response::AlreadyExists(_) if use_existing => Ok((client, id)),
             Response::AlreadyExists(status) => Err(StartError::AlreadyExists { id, status }),
             Response::NotRegistered { known } => Err(StartError::NotRegistered { name, known }),
             other => Err(unexpected(&other).into()),
@@ -252,9 +257,18 @@ impl<O: Orchestrator> StartOrchestration<O> {
         self.start.set_id(id);
         self
     }
+
+    /// If there is an instance of this id, whatever it is doing or has done, that one is returned
+    /// and nothing is started: for a program that may have been killed after it started it.
+    /// Default: [`StartError::AlreadyExists`].
+    pub fn use_existing(mut self) -> Self {
+        self.start.use_existing = true;
+        self
+    }
 }
 
-impl<O: Orchestrator> IntoFuture for StartOrchestration<O> {
+// Without a bound: an activity started by mistake is then one error, not two.
+impl<O: 'static> IntoFuture for StartOrchestration<O> {
     type Output = Result<Instance<O>, StartError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 

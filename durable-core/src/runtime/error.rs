@@ -26,7 +26,9 @@ pub enum StartError {
     #[error(transparent)]
     InvalidId(#[from] InvalidInstanceId),
     /// There is an instance of this id. Nothing was changed.
-    #[error("instance {id} exists and is {status}")]
+    #[error(
+        "instance {id} exists and is {status}; take it with `.use_existing()` or `client.instance(id)`"
+    )]
     AlreadyExists {
         /// The id.
         id: InstanceId,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process (or another `TaskHub` of this one) has the directory open.
-    #[error("{path} is in use by another process; one process at a time may open a task hub", path = path.display())]
+    #[error("{path} is in use by another process, or opened twice in this one; one process at a time may open a task hub, once", path = path.display())]
     InUse {
         /// The directory.
         path: PathBuf,

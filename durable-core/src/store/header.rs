@@ -30,7 +30,7 @@ pub enum RuntimeStatus {
 }
 
 impl RuntimeStatus {
-    /// Whether the instance has ended: nothing changes it any more but a purge or a new start.
+    /// Whether the instance has ended: nothing changes it any more.
     pub fn is_terminal(self) -> bool {
         match self {
             Self::Completed | Self::Failed | Self::Canceled | Self::Terminated => true,

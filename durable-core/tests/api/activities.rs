@@ -598,7 +598,7 @@ async fn a_shutdown_does_not_wait_for_what_nobody_waits_for() {
     #[activity]
     async fn deaf(State(steps): State<Steps>) {
         steps.say("deaf");
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     #[orchestrator]

@@ -645,3 +645,20 @@ fn is(expected: RuntimeStatus) -> impl Fn(&durable_core::OrchestrationStatus) ->
 fn now() -> SystemTime {
     SystemTime::now()
 }
+
+#[tokio::test]
+async fn a_start_may_take_what_exists() {
+    on_both(async |hub| {
+        let (steps, mut begun) = Steps::free();
+        let _worker = worker(hub, &steps).start().await.unwrap();
+        let client = hub.client();
+        for _ in 0..3 {
+            let start = client.start_orchestration::<chain>(names(&["a"])).id("x");
+            let instance = start.use_existing().await.unwrap();
+            assert_eq!(instance.wait_for_completion().await.unwrap(), ["A"]);
+        }
+        assert_eq!(begun.recv().await.unwrap(), "a");
+        assert!(begun.try_recv().is_err(), "it was started once");
+    })
+    .await;
+}
