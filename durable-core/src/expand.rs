@@ -280,7 +280,8 @@ impl<T> Extractor<T> {
 ///
 /// # Errors
 ///
-/// A panic of the function is handed on as a panic; a runtime that is shutting down cancels it.
+/// Never; the type is the caller's. A panic of the function is handed on as a panic, and on a
+/// runtime that is shutting down this never ends: the attempt is lost, and made again.
 pub async fn blocking<T: Send + 'static>(
     function: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, FailureDetails> {
@@ -288,11 +289,8 @@ pub async fn blocking<T: Send + 'static>(
         Ok(value) => Ok(value),
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(FailureDetails::new(
-                FailureKind::Cancelled,
-                "tokio::task::JoinError",
-                "the runtime is shutting down",
-            )),
+            // The runtime is shutting down: this attempt is lost, and made again.
+            Err(_) => std::future::pending().await,
         },
     }
 }

@@ -52,6 +52,16 @@ pub struct FailureDetails {
 }
 
 impl FailureDetails {
+    /// A text as it is kept: whoever made an error of it may have put anything in.
+    pub(crate) fn shortened(mut text: String) -> String {
+        if text.len() > MAX_TEXT {
+            let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
+            text.truncate(end.unwrap_or(0));
+            text.push('…');
+        }
+        text
+    }
+
     pub(crate) fn new(
         kind: FailureKind,
         error_type: impl Into<String>,
@@ -60,7 +70,7 @@ impl FailureDetails {
         Self {
             kind,
             error_type: error_type.into(),
-            message: shortened(message.into()),
+            message: Self::shortened(message.into()),
             causes: Vec::new(),
             value: None,
             retryable: true,
@@ -72,7 +82,7 @@ impl FailureDetails {
         let mut causes = Vec::new();
         let mut cause = error.source();
         while let Some(error) = cause.filter(|_| causes.len() < MAX_CAUSES) {
-            causes.push(shortened(error.to_string()));
+            causes.push(Self::shortened(error.to_string()));
             cause = error.source();
         }
         Self {
@@ -143,16 +153,6 @@ impl FailureDetails {
     pub(crate) fn value(&self) -> Option<&Payload> {
         self.value.as_ref()
     }
-}
-
-/// A text as it is kept: whoever made an error of it may have put anything in.
-fn shortened(mut text: String) -> String {
-    if text.len() > MAX_TEXT {
-        let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or(0));
-        text.push('…');
-    }
-    text
 }
 
 impl fmt::Display for FailureDetails {

@@ -74,6 +74,9 @@ impl RetryPolicy {
         if attempt >= self.max_attempts {
             return None;
         }
+        if self.first_interval.is_zero() {
+            return Some(Duration::ZERO);
+        }
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = self.first_interval.as_secs_f64() * self.backoff_coefficient.powi(exponent);
         let delay = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
@@ -98,6 +101,18 @@ mod tests {
                 assert!(policy.delay_after(attempt).is_some());
             }
             assert_eq!(policy.delay_after(u32::MAX), None);
+        }
+    }
+
+    #[test]
+    fn no_interval_stays_none_however_often_it_is_doubled() {
+        let policy = RetryPolicy::exponential(u32::MAX, Duration::ZERO);
+        for attempt in [1, 1024, 1026, 1_000_000] {
+            assert_eq!(
+                policy.delay_after(attempt),
+                Some(Duration::ZERO),
+                "{attempt}"
+            );
         }
     }
 

@@ -82,8 +82,14 @@ impl<R: Answer> Engine<R> {
 
 fn deliver<R>(work: &mut Work<R>, instance: &mut Instance<R>, mail: Mail<R>) -> bool {
     if matches!(mail.event, Event::Terminated { .. }) {
-        // Before all that waits, but not before the start.
-        let place = usize::from(instance.turns == 0 && !instance.mailbox.is_empty());
+        // Before all that waits, but not before the start or another termination.
+        let first =
+            |mail: &Mail<R>| matches!(mail.event, Event::Started(_) | Event::Terminated { .. });
+        let place = instance
+            .mailbox
+            .iter()
+            .take_while(|mail| first(mail))
+            .count();
         instance.mailbox.insert(place, mail);
         return true;
     }

@@ -18,6 +18,8 @@ pub(crate) enum Input<R> {
     Client(Command, R),
     /// An attempt has ended.
     AttemptEnded {
+        /// The worker that made it.
+        worker: WorkerId,
         key: ActivityKey,
         attempt: u32,
         result: Result<Payload, FailureDetails>,
@@ -25,14 +27,17 @@ pub(crate) enum Input<R> {
     /// Somebody outside has woken the orchestrator of this instance.
     ForeignWake(InstanceNumber),
     /// From now on this can be run here.
-    WorkerStarted(Arc<Registry>),
+    WorkerStarted(WorkerId, Arc<Registry>),
     /// Attempts that run go on, no new ones are dispatched.
     WorkerDraining,
-    /// Nothing runs here any more.
-    WorkerStopped,
-    /// A commit that was asked about is durable; there is something to go on with.
+    /// Nothing of this worker runs any more.
+    WorkerStopped(WorkerId),
+    /// What was sealed with [`Effect::Nudge`] is durable: loading can go on.
     Nudge,
 }
+
+/// Tells the workers of a hub's life apart, so that nothing meant for one reaches the next.
+pub(crate) type WorkerId = u64;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +174,7 @@ pub(crate) enum Effect<R> {
 /// One attempt to be run.
 #[derive(Clone)]
 pub(crate) struct Dispatch {
+    pub(crate) worker: WorkerId,
     pub(crate) key: ActivityKey,
     pub(crate) instance: InstanceId,
     pub(crate) name: Cow<'static, str>,

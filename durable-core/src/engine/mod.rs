@@ -36,7 +36,7 @@ use self::work::Work;
 
 pub(crate) use self::message::{
     ActivityKey, Command, Dispatch, Effect, Fetch, Fetched, Input, Response, Sealed, Snapshot,
-    StartRequest,
+    StartRequest, WorkerId,
 };
 pub(crate) use self::work::OnForeignWake;
 
@@ -153,6 +153,7 @@ impl<R: Answer> Engine<R> {
             work: Work {
                 config,
                 hub,
+                worker: 0,
                 registry: None,
                 draining: false,
                 on_foreign_wake,
@@ -202,6 +203,11 @@ impl<R: Answer> Engine<R> {
         self.fire_due();
     }
 
+    /// Tells the time alone.
+    pub(crate) fn tell_time(&mut self, now: Timestamp) {
+        self.work.now = now;
+    }
+
     /// When it wants to be told the time again, if nothing else happens.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.work.registry.as_ref()?;
@@ -218,25 +224,28 @@ impl<R: Answer> Engine<R> {
         match input {
             Input::Client(command, reply) => self.command(command, reply),
             Input::AttemptEnded {
+                worker,
                 key,
                 attempt,
                 result,
             } => {
                 // It counts as running until the instance is there to take the answer: else
                 // loading the instance would have it run again.
-                if self.work.running.get(&key) == Some(&attempt) {
+                if worker == self.work.worker && self.work.running.get(&key) == Some(&attempt) {
                     let want = Want::AttemptEnded { key, result };
                     self.on_number(key.number, want);
                 }
             }
             Input::ForeignWake(number) => self.foreign_wake(number),
-            Input::WorkerStarted(registry) => {
+            Input::WorkerStarted(worker, registry) => {
+                self.work.worker = worker;
                 self.work.registry = Some(registry);
                 self.work.draining = false;
                 self.wake_all();
             }
             Input::WorkerDraining => self.work.draining = true,
-            Input::WorkerStopped => self.worker_stopped(),
+            Input::WorkerStopped(worker) if worker == self.work.worker => self.worker_stopped(),
+            Input::WorkerStopped(_) => {}
             Input::Nudge => {
                 self.nudged = false;
                 self.load_some();
@@ -281,6 +290,10 @@ impl<R: Answer> Engine<R> {
             turns += 1;
         }
         self.evict();
+        // Turns may have withdrawn every timer that is known.
+        if self.work.registry.is_some() {
+            self.want_timers();
+        }
         let ops = std::mem::take(&mut self.work.ops);
         let effects = std::mem::take(&mut self.work.effects);
         if ops.is_empty() && effects.is_empty() {

@@ -2,6 +2,7 @@
 
 use crate::engine::instance::{Body, Instance};
 use crate::engine::message::{Effect, Fetch, Fetched, Response, Snapshot, StartRequest};
+use crate::engine::work::keep_since;
 use crate::engine::{Answer, Engine, Want};
 use crate::history::Pending;
 use crate::replay::{Problem, ProblemKind};
@@ -44,7 +45,6 @@ impl<R: Answer> Engine<R> {
             Ok(Fetched::Instance(stored)) => self.loaded(stored, wants),
             Err(error) => {
                 tracing::error!(%error, ?fetch, "cannot read from the store");
-                self.fetching_timers &= !matches!(fetch, Fetch::Timers { .. });
                 if let Fetch::Instance(key) = fetch {
                     self.note_damage(key, &error);
                 }
@@ -151,6 +151,7 @@ impl<R: Answer> Engine<R> {
         let problem = instance.header.problem.clone();
         self.work.revive(&mut instance, &turns);
         self.dispatch_outstanding(&mut instance);
+        keep_since(&mut instance, problem.as_ref());
         let changed = instance.header.problem != problem;
         self.work.summarise(&mut instance, changed);
         let waiting = !instance.mailbox.is_empty();

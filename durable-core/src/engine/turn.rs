@@ -12,7 +12,7 @@ use crate::store::{Op, RuntimeStatus, TimerKind};
 
 use super::instance::{Body, Instance, Mail};
 use super::message::{Effect, Response};
-use super::work::{Work, set_problem, timer_key};
+use super::work::{Work, keep_since, set_problem, timer_key};
 use super::{MAX_CUSTOM_STATUS, MAX_STEP};
 
 /// What a turn adds up to.
@@ -52,6 +52,7 @@ impl<R> Work<R> {
         } else if matches!(instance.body, Body::Parked) {
             changed |= self.store_mail(instance);
         }
+        keep_since(instance, problem.as_ref());
         changed |= instance.header.problem != problem;
         self.summarise(instance, changed);
         if self.ops.len() > ops {
@@ -351,19 +352,20 @@ impl<R> Work<R> {
         let number = instance.number();
         let mut new = false;
         let mut mailbox = std::mem::take(&mut instance.mailbox);
-        for mail in &mut mailbox {
-            if mail.seq.is_none() {
-                new |= matches!(mail.event, Event::Started(_));
-                self.stored_instead(instance, &mail.event);
-                let seq = instance.next_seq;
-                instance.next_seq += 1;
-                mail.seq = Some(seq);
-                self.ops.push(Op::PutMessage {
-                    number,
-                    seq,
-                    event: mail.event.clone(),
-                });
-            }
+        // What is stored comes first.
+        let stored = mailbox.iter().rposition(|mail| mail.seq.is_some());
+        for mail in mailbox.range_mut(stored.map_or(0, |last| last + 1)..) {
+            new |= matches!(mail.event, Event::Started(_));
+            self.stored_instead(instance, &mail.event);
+            self.bytes += mail.event.bytes();
+            let seq = instance.next_seq;
+            instance.next_seq += 1;
+            mail.seq = Some(seq);
+            self.ops.push(Op::PutMessage {
+                number,
+                seq,
+                event: mail.event.clone(),
+            });
             if let Some(reply) = mail.reply.take() {
                 self.effects.push(Effect::Reply(reply, Response::Done));
             }

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 use super::Config;
 use super::instance::{Body, Instance};
-use super::message::{ActivityKey, Dispatch, Effect, Response};
+use super::message::{ActivityKey, Dispatch, Effect, Response, WorkerId};
 use super::timers::Timers;
 
 /// Makes the waker that reports a foreign wake of an instance.
@@ -23,6 +23,8 @@ pub(crate) type OnForeignWake = Box<dyn Fn(InstanceNumber) -> ForeignWake + Send
 pub(super) struct Work<R> {
     pub(super) config: Config,
     pub(super) hub: u64,
+    /// The worker that runs, or ran last.
+    pub(super) worker: WorkerId,
     pub(super) registry: Option<Arc<Registry>>,
     pub(super) draining: bool,
     pub(super) on_foreign_wake: OnForeignWake,
@@ -150,7 +152,12 @@ impl<R> Work<R> {
     fn forget_attempts(&mut self, instance: &mut Instance<R>, call: CallId) {
         if let Some(Attempts { due, .. }) = instance.attempts.remove(&call) {
             let number = instance.number();
-            self.ops.push(Op::RemoveAttempts { number, call });
+            let execution = instance.header.execution;
+            self.ops.push(Op::RemoveAttempts {
+                number,
+                execution,
+                call,
+            });
             self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
         }
     }
@@ -195,6 +202,7 @@ impl<R> Work<R> {
         }
         self.running.insert(key, attempt);
         self.effects.push(Effect::Dispatch(Dispatch {
+            worker: self.worker,
             key,
             instance: instance.header.id.clone(),
             name: name.clone(),
@@ -232,8 +240,10 @@ impl<R> Work<R> {
         if let Some(Attempts { due, .. }) = instance.attempts.insert(call, attempts.clone()) {
             self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
         }
+        let execution = instance.header.execution;
         self.ops.push(Op::PutAttempts {
             number,
+            execution,
             call,
             attempts,
         });
@@ -267,12 +277,22 @@ fn unregistered(activity: &str) -> Problem {
     Problem::new(ProblemKind::ActivityNotRegistered, message, report)
 }
 
+/// A problem that was cleared and has come back was there all the time.
+pub(super) fn keep_since<R>(instance: &mut Instance<R>, before: Option<&(Problem, Timestamp)>) {
+    if let (Some((old, since)), Some((new, at))) = (before, &mut instance.header.problem)
+        && old == new
+    {
+        *at = *since;
+    }
+}
+
 /// Notes or clears the problem of an instance. Says whether that changed anything.
 pub(super) fn set_problem<R>(
     instance: &mut Instance<R>,
     problem: Option<Problem>,
     now: Timestamp,
 ) -> bool {
+    let problem = problem.map(Problem::shortened);
     let same = instance.header.problem.as_ref().map(|(problem, _)| problem) == problem.as_ref();
     if !same {
         if let Some(problem) = &problem {
@@ -282,7 +302,7 @@ pub(super) fn set_problem<R>(
                 "instance does not go on: {problem}"
             );
         }
-        instance.header.problem = problem.map(|problem| (problem.shortened(), now));
+        instance.header.problem = problem.map(|problem| (problem, now));
     }
     !same
 }

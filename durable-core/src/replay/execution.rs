@@ -23,9 +23,9 @@ use crate::orchestrator::OrchestratorFuture;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
 
-/// More polls than this in one turn are a busy loop. A legitimate one needed at most 13 with
+/// More polls than this for one event are a busy loop. A legitimate one needed at most 13 with
 /// 40,000 futures; ping-pong over a bounded channel needs two a message.
-const MAX_POLLS_PER_TURN: u32 = 1_000_000;
+const MAX_POLLS_PER_EVENT: u32 = 1_000_000;
 
 /// One live orchestrator.
 pub(crate) struct Execution {
@@ -35,7 +35,7 @@ pub(crate) struct Execution {
     root: Root,
     waker: Arc<RootWaker>,
     key: Key,
-    polls_in_turn: u32,
+    polls: u32,
     scope: Scope,
 }
 
@@ -67,7 +67,7 @@ impl Execution {
             root: Root::NotStarted,
             waker: RootWaker::new(key, on_foreign),
             key,
-            polls_in_turn: 0,
+            polls: 0,
             scope: Scope::Orchestrator,
         }
     }
@@ -75,7 +75,6 @@ impl Execution {
     /// Begins a turn: everything in it happens at `time`, or at the time of the turn before if the
     /// clock went back.
     pub(crate) fn begin_turn(&mut self, time: Timestamp) {
-        self.polls_in_turn = 0;
         if let Some(state) = &mut self.state {
             state.now = state.now.max(time);
         }
@@ -105,6 +104,7 @@ impl Execution {
     }
 
     fn advance(&mut self, event: &Event) -> Result<Fed, Trouble> {
+        self.polls = 0;
         let changed = self.deliver(event);
         self.poll_until_quiet()?;
         let actions = self.with_state(State::take_emitted).unwrap_or_default();
@@ -169,8 +169,8 @@ impl Execution {
             let Root::Live(future) = &mut self.root else {
                 return Ok(());
             };
-            self.polls_in_turn += 1;
-            if self.polls_in_turn > MAX_POLLS_PER_TURN {
+            self.polls += 1;
+            if self.polls > MAX_POLLS_PER_EVENT {
                 return Err(Trouble::BusyLoop);
             }
             // Makes `futures::executor::block_on` in an orchestrator panic instead of killing
@@ -385,7 +385,9 @@ impl Trouble {
             }
             Self::BusyLoop => (
                 ProblemKind::BusyLoop,
-                format!("orchestrator `{name}` was polled {MAX_POLLS_PER_TURN} times in one turn"),
+                format!(
+                    "orchestrator `{name}` was polled {MAX_POLLS_PER_EVENT} times for one event"
+                ),
                 "likely cause: a loop that yields or sends to itself without waiting for a durable call\n",
             ),
             Self::PanicInReplay(text) => (

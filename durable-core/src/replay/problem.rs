@@ -18,7 +18,7 @@ pub enum ProblemKind {
     Nondeterminism,
     /// The orchestrator awaits something that is not durable.
     ForeignAwait,
-    /// The orchestrator was polled too often in one turn.
+    /// The orchestrator was polled too often for one event.
     BusyLoop,
     /// The orchestrator panicked while recorded events were replayed.
     PanicInReplay,

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::shell::{Inbox, ToEngine};
 use crate::activity::{ActivityContext, Attempt, States};
-use crate::engine::{ActivityKey, Dispatch, Input};
+use crate::engine::{ActivityKey, Dispatch, Input, WorkerId};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::payload::Payload;
 use crate::registry::Registry;
@@ -31,38 +31,54 @@ pub(super) enum ToWorker {
 /// The channel has no bound of its own: what is in it was scheduled durably, and is in the engine's
 /// memory anyway.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Jobs(Arc<Mutex<Option<UnboundedSender<Vec<ToWorker>>>>>);
+pub(super) struct Jobs(Arc<Mutex<Slot>>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    worker: Option<UnboundedSender<Vec<ToWorker>>>,
+    /// Of the worker that runs, or ran last.
+    id: WorkerId,
+}
 
 impl Jobs {
-    fn slot<R>(&self, f: impl FnOnce(&mut Option<UnboundedSender<Vec<ToWorker>>>) -> R) -> R {
+    fn slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Without a worker the jobs are dropped: the engine knows of its stop and dispatches again.
-    pub(super) fn send(&self, jobs: Vec<ToWorker>) {
-        self.slot(|slot| slot.as_ref().map(|sender| sender.send(jobs)));
+    /// Sends jobs to the worker they are meant for. If that is gone they are dropped: the engine
+    /// knows of its stop and dispatches again.
+    pub(super) fn send(&self, mut jobs: Vec<ToWorker>) {
+        let (worker, id) = self.slot(|slot| (slot.worker.clone(), slot.id));
+        // Not under the lock: an inline step may hold anything, with any destructor.
+        jobs.retain(|job| !matches!(job, ToWorker::Run(dispatch) if dispatch.worker != id));
+        if let Some(worker) = worker {
+            drop(worker.send(jobs));
+        }
     }
 
-    /// Takes jobs from now on; `None` if another worker does.
-    pub(super) fn take(&self) -> Option<UnboundedReceiver<Vec<ToWorker>>> {
+    /// Takes jobs from now on, under a new id; `None` if another worker does.
+    pub(super) fn take(&self) -> Option<(WorkerId, UnboundedReceiver<Vec<ToWorker>>)> {
         self.slot(|slot| {
-            if slot.is_some() {
+            if slot.worker.is_some() {
                 return None;
             }
             let (sender, receiver) = mpsc::unbounded_channel();
-            *slot = Some(sender);
-            Some(receiver)
+            slot.worker = Some(sender);
+            slot.id += 1;
+            Some((slot.id, receiver))
         })
     }
 
     pub(super) fn release(&self) {
-        self.slot(Option::take);
+        let worker = self.slot(|slot| slot.worker.take());
+        drop(worker);
     }
 }
 
 /// What runs activities.
 #[derive(Debug)]
 pub(super) struct Runner {
+    pub(super) id: WorkerId,
     pub(super) registry: Arc<Registry>,
     pub(super) states: States,
     pub(super) hub: u64,
@@ -121,6 +137,7 @@ impl Runner {
             if let Some(result) = result {
                 runner.tokens(|tokens| tokens.remove(&key));
                 let ended = Input::AttemptEnded {
+                    worker: runner.id,
                     key,
                     attempt,
                     result,
@@ -157,6 +174,11 @@ impl Runner {
             () = self.unwanted(&token) => return None,
         };
         drop(slot);
+        // What it makes of being stopped is not what it does: it runs again under the next worker.
+        // A token is told by whoever holds the lock of `stop`, so this cannot come too early.
+        if self.stop.is_cancelled() {
+            return None;
+        }
         Some(match result {
             Ok(Ok(output)) => self.within_limit("output", &output).map(|()| output),
             Ok(Err(failure)) => Err(match failure.value() {
@@ -184,6 +206,7 @@ impl Runner {
         token: CancellationToken,
     ) -> Result<Payload, FailureDetails> {
         let Dispatch {
+            worker: _,
             key,
             instance,
             name,

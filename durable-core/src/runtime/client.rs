@@ -22,6 +22,9 @@ use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
 use crate::store::StoreError;
 
+/// The longest name of an orchestrator or an event, and the longest version, in bytes.
+const MAX_NAME: usize = 256;
+
 /// A handle to start, query and steer instances. Cheap to clone.
 ///
 /// What a method returned `Ok` for has happened for good: it survives a kill and a power cut.
@@ -153,12 +156,15 @@ impl Client {
         if len > limit {
             return Err(InstanceError::TooLarge { len, limit });
         }
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(InstanceError::InvalidName);
+        }
         let name = EventName::new(name);
         self.tell(id.clone(), Command::Raise { id, name, data })
             .await
     }
 
-    /// Ends an instance from outside, whatever it is doing. Activities that run are told to stop,
+    /// Ends an instance from outside, whatever it is doing. Of the reason 16 KiB are kept. Activities that run are told to stop,
     /// and what they still return is ignored.
     ///
     /// # Errors
@@ -172,7 +178,7 @@ impl Client {
         let id: InstanceId = id
             .try_into()
             .map_err(|error| InstanceError::InvalidId(error.into()))?;
-        let reason = Some(reason.into());
+        let reason = Some(FailureDetails::shortened(reason.into()));
         self.tell(id.clone(), Command::Terminate { id, reason })
             .await
     }
@@ -221,6 +227,9 @@ impl Start {
         } = self;
         let fresh = id.is_none();
         let id = id.unwrap_or_else(|| Ok(InstanceId::generate()))?;
+        if name.is_empty() || name.len() > MAX_NAME || version.len() > MAX_NAME {
+            return Err(StartError::InvalidName);
+        }
         let input = input.map_err(|message| StartError::Input { message })?;
         let (len, limit) = (input.len(), client.shared.config.max_payload);
         if len > limit {

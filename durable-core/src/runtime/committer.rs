@@ -50,19 +50,28 @@ impl<S: Store> Committer<S> {
             let (mut effects, mut newest, mut applied) = (Vec::new(), 0, false);
             for commit in commits {
                 if let Some(prepared) = commit.prepared {
-                    self.store.apply(prepared)?;
+                    self.store
+                        .apply(prepared)
+                        .map_err(|error| self.failed(error))?;
                     applied = true;
                 }
                 newest = commit.commit;
                 effects.push(commit.effects);
             }
             if applied {
-                self.store.sync()?;
+                self.store.sync().map_err(|error| self.failed(error))?;
             }
             self.durable.store(newest, Ordering::Release);
             self.release(effects);
         }
         Ok(())
+    }
+
+    /// Before anything is dropped: whoever waits for these commits is then told that the store
+    /// failed, and that nobody knows whether they happened.
+    fn failed(&self, error: StoreError) -> StoreError {
+        self.failure.set(error.clone());
+        error
     }
 
     fn release(&self, effects: Vec<Vec<Effect<Reply>>>) {

@@ -45,6 +45,9 @@ pub enum StartError {
         /// The names that are registered.
         known: String,
     },
+    /// A name or version is longer than 256 bytes, or a name is empty.
+    #[error("a name has 1 to 256 bytes, a version at most 256")]
+    InvalidName,
     /// The input cannot be written as JSON.
     #[error("the input cannot be written as JSON: {message}")]
     Input {
@@ -94,6 +97,9 @@ pub enum InstanceError {
         /// How many events are kept.
         limit: usize,
     },
+    /// The event's name is empty or longer than 256 bytes.
+    #[error("an event's name has 1 to 256 bytes")]
+    InvalidName,
     /// The data cannot be written as JSON.
     #[error("the data cannot be written as JSON: {message}")]
     Data {

@@ -11,11 +11,11 @@ use super::client::Client;
 use super::error::HubError;
 use super::shell::{Failure, Identity, Inbox, Launched, Reply, ToEngine, launch};
 use super::worker::WorkerBuilder;
-use crate::engine::{Command, Config, Input, Response};
-use crate::store::OpenError;
+use crate::engine::{Command, Config, Input, MAX_STEP, Response};
 use crate::store::kv::KvStore;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
+use crate::store::{OpenError, StoreError};
 
 /// A task hub: orchestrations and all that is known of them, in one directory.
 ///
@@ -124,10 +124,13 @@ impl TaskHub {
             let (joined, is_joined) = tokio::sync::oneshot::channel();
             // Not on the runtime's own threads: joining blocks.
             std::thread::spawn(move || {
-                drop(threads.join());
-                let _ = joined.send(());
+                let _ = joined.send(threads.join().is_ok());
             });
-            drop(is_joined.await);
+            if !is_joined.await.unwrap_or(false) {
+                let died =
+                    StoreError::fatal("a thread of the hub died; what was acknowledged is safe");
+                self.shared.failure.set(died);
+            }
         }
         self.shared
             .failure
@@ -200,10 +203,10 @@ pub struct TaskHubOptions {
 
 impl TaskHubOptions {
     /// The most bytes of JSON that an input, an output or the data of an event may have.
-    /// Default: 2 MiB.
+    /// Default: 2 MiB; at most 64 MiB.
     #[must_use]
     pub fn max_payload(mut self, bytes: usize) -> Self {
-        self.config.max_payload = bytes;
+        self.config.max_payload = bytes.min(MAX_STEP);
         self
     }
 

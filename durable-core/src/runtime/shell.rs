@@ -290,7 +290,9 @@ impl<S: Store> Shell<S> {
     }
 
     fn hand_on(&mut self) -> Result<(), Stopped> {
-        self.read();
+        self.read()?;
+        // Reading and handing on take time; a turn is dated when it is taken.
+        self.engine.tell_time(clock::now());
         while let Some(Sealed {
             commit,
             ops,
@@ -300,42 +302,42 @@ impl<S: Store> Shell<S> {
             let prepared = if ops.is_empty() {
                 None
             } else {
-                Some(
-                    self.store
-                        .prepare(commit, ops)
-                        .map_err(|error| self.stop(error))?,
-                )
+                let prepared = self.store.prepare(commit, ops);
+                Some(prepared.map_err(|error| self.stop(error))?)
             };
-            self.commits
-                .send(ToCommit {
-                    commit,
-                    prepared,
-                    effects,
-                })
-                .map_err(|_| Stopped)?;
-            self.read();
+            let to_commit = ToCommit {
+                commit,
+                prepared,
+                effects,
+            };
+            self.commits.send(to_commit).map_err(|_| Stopped)?;
+            self.read()?;
+            self.engine.tell_time(clock::now());
         }
         Ok(())
     }
 
     fn stop(&self, error: StoreError) -> Stopped {
-        tracing::error!(%error, "a commit cannot be prepared; the hub is closed");
+        tracing::error!(%error, "the store cannot be worked with; the hub is closed");
         self.failure.set(error);
         Stopped
     }
 
-    /// Serves what the engine wants to read.
-    fn read(&mut self) {
+    /// Serves what the engine wants to read. A timer index that cannot be read closes the hub:
+    /// nobody else would ever notice that no timer fires.
+    fn read(&mut self) -> Result<(), Stopped> {
         while let Some(fetch) = self.engine.next_fetch() {
             let fetched = match &fetch {
                 Fetch::Instance(key) => self.store.load(key).map(Fetched::Instance),
                 Fetch::Glimpse(id) => self.store.glimpse(id).map(Fetched::Glimpse),
                 Fetch::Timers { after, limit } => {
-                    self.store.timers(*after, *limit).map(Fetched::Timers)
+                    let timers = self.store.timers(*after, *limit);
+                    Ok(Fetched::Timers(timers.map_err(|error| self.stop(error))?))
                 }
             };
             self.engine.fetched(&fetch, fetched);
         }
+        Ok(())
     }
 }
 

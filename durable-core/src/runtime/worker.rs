@@ -80,9 +80,10 @@ impl WorkerBuilder {
     pub async fn start(self) -> Result<Worker, WorkerError> {
         self.check()?;
         let runtime = Handle::try_current().map_err(|_| WorkerError::NoRuntime)?;
-        let jobs = self.shared.jobs.take().ok_or(WorkerError::AlreadyRunning)?;
+        let (id, jobs) = self.shared.jobs.take().ok_or(WorkerError::AlreadyRunning)?;
         let registry = Arc::new(self.registry);
         let runner = Arc::new(Runner {
+            id,
             registry: Arc::clone(&registry),
             states: self.states,
             hub: self.shared.identity.hub,
@@ -102,7 +103,7 @@ impl WorkerBuilder {
             timeout: self.shutdown_timeout,
             stopped: false,
         };
-        worker.tell(Input::WorkerStarted(registry));
+        worker.tell(Input::WorkerStarted(id, registry));
         worker.shared.flush().await?;
         Ok(worker)
     }
@@ -178,7 +179,7 @@ impl Worker {
     fn stop(&mut self) {
         if !std::mem::replace(&mut self.stopped, true) {
             self.runner.stop.cancel();
-            self.tell(Input::WorkerStopped);
+            self.tell(Input::WorkerStopped(self.runner.id));
             self.shared.jobs.release();
         }
     }

@@ -116,6 +116,7 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
             message(0, 1),
             Op::PutAttempts {
                 number: InstanceNumber(0),
+                execution: ExecutionId(0),
                 call: CallId(3),
                 attempts,
             },
@@ -305,6 +306,7 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
     let number = InstanceNumber(0);
     let failed = |call, failed| Op::PutAttempts {
         number,
+        execution: ExecutionId(0),
         call: CallId(call),
         attempts: Attempts {
             failed,
@@ -326,7 +328,14 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
     commit(
         &store,
         2,
-        vec![failed(1, 2), Op::RemoveAttempts { number, call }],
+        vec![
+            failed(1, 2),
+            Op::RemoveAttempts {
+                number,
+                execution: ExecutionId(0),
+                call,
+            },
+        ],
     );
     and_reopened(store, open, |store| {
         let stored = store.load(&by_id("x")).unwrap().unwrap();

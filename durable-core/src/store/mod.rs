@@ -49,11 +49,13 @@ pub(crate) enum Op {
     },
     PutAttempts {
         number: InstanceNumber,
+        execution: ExecutionId,
         call: CallId,
         attempts: Attempts,
     },
     RemoveAttempts {
         number: InstanceNumber,
+        execution: ExecutionId,
         call: CallId,
     },
     /// Whether the instance must be loaded after a restart for its work to go on.

@@ -1,11 +1,13 @@
 //! What survives closing the hub, dropping it, and stopping the worker: everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::IntoFuture;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use durable_core::{
-    ActivityContext, ActivityError, Client, OrchestrationContext, RetryPolicy, RuntimeStatus,
-    State, TaskHub, activity, orchestrator,
+    ActivityContext, ActivityError, Client, NoError, OrchestrationContext, RetryPolicy,
+    RuntimeStatus, State, TaskHub, activity, orchestrator,
 };
 
 use tokio::sync::mpsc::{self, UnboundedSender};
@@ -481,4 +483,129 @@ where
         status.output::<serde_json::Value>().unwrap(),
         Some(expected.into())
     );
+}
+
+/// What an activity makes of being stopped is not what it does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_activity_that_fails_because_it_is_stopped_has_not_failed() {
+    #[activity]
+    async fn obeys(ctx: ActivityContext, State(stop): State<bool>) -> Result<(), String> {
+        if stop {
+            return Ok(());
+        }
+        ctx.cancellation_token().cancelled().await;
+        Err("stopped".to_owned())
+    }
+
+    #[orchestrator]
+    async fn calls_obeys(ctx: OrchestrationContext) -> Result<(), ActivityError<String>> {
+        ctx.call_activity::<obeys>(()).await
+    }
+
+    let hub = TaskHub::in_memory().await.unwrap();
+    let worker = || hub.worker().register::<calls_obeys>().register::<obeys>();
+    let first = worker()
+        .state(false)
+        .shutdown_timeout(Duration::from_millis(20));
+    let first = first.start().await.unwrap();
+    let mut instances = Vec::new();
+    for _ in 0..200 {
+        let start = hub.client().start_orchestration::<calls_obeys>(());
+        instances.push(start.await.unwrap());
+    }
+    first.shutdown().await;
+    let _second = worker().state(true).start().await.unwrap();
+    for instance in instances {
+        instance.wait_for_completion().await.unwrap();
+    }
+}
+
+/// What was dispatched to a worker that is gone is not run by the next one, which runs it itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_follows_at_once_runs_nothing_twice() {
+    static RUNNING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+    struct Runs(String);
+    impl Drop for Runs {
+        fn drop(&mut self) {
+            RUNNING.lock().unwrap().remove(&self.0);
+        }
+    }
+
+    #[activity]
+    async fn alone(ctx: ActivityContext, State(worker): State<usize>) {
+        let key = format!("{worker} {}", ctx.idempotency_key());
+        assert!(
+            RUNNING.lock().unwrap().insert(key.clone()),
+            "{key} runs twice"
+        );
+        let _runs = Runs(key);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    #[orchestrator]
+    async fn calls_alone(ctx: OrchestrationContext) -> Result<(), ActivityError<NoError>> {
+        ctx.call_activity::<alone>(()).await
+    }
+
+    let place = Place::new();
+    let hub = place.open().await;
+    let worker = |n: usize| {
+        hub.worker()
+            .state(n)
+            .register::<calls_alone>()
+            .register::<alone>()
+    };
+    let mut instances = Vec::new();
+    let mut running = worker(0).start().await.unwrap();
+    for n in 1..20 {
+        let starts = (0..20).map(|_| {
+            hub.client()
+                .start_orchestration::<calls_alone>(())
+                .into_future()
+        });
+        let started = futures_util::future::join_all(starts).await;
+        instances.extend(started.into_iter().map(Result::unwrap));
+        drop(running);
+        running = worker(n).start().await.unwrap();
+    }
+    for instance in instances {
+        instance.wait_for_completion().await.unwrap();
+    }
+}
+
+/// Withdrawing all timers that are known must not make the others forgotten.
+#[tokio::test]
+async fn a_timer_is_not_forgotten_when_all_before_it_are_withdrawn() {
+    #[orchestrator]
+    async fn sleeps(ctx: OrchestrationContext, timers: u32, ms: u64) {
+        let timers = (0..timers).map(|_| ctx.create_timer(Duration::from_millis(ms)));
+        futures_util::future::join_all(timers).await;
+    }
+
+    let place = Place::new();
+    let hub = place.open().await;
+    let worker = hub.worker().register::<sleeps>().start().await.unwrap();
+    let client = hub.client();
+    let crowd = client
+        .start_orchestration::<sleeps>((4096, 2_000))
+        .id("crowd")
+        .await
+        .unwrap();
+    let last = client
+        .start_orchestration::<sleeps>((1, 2_100))
+        .id("last")
+        .await
+        .unwrap();
+    worker.shutdown().await;
+    hub.close().await.unwrap();
+
+    let hub = place.open().await;
+    let _worker = hub.worker().register::<sleeps>().start().await.unwrap();
+    let (crowd, last) = (crowd.id().clone(), last.id().clone());
+    let client = hub.client();
+    client.terminate(&crowd, "withdraw").await.unwrap();
+    let ended = client.wait_for_completion(&last);
+    let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+    assert!(ended.expect("it fires").unwrap().is_some());
 }

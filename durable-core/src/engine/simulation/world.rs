@@ -106,7 +106,7 @@ impl Process {
             ..Config::default()
         };
         let mut engine = Engine::new(config, recovered, Box::new(|_| Arc::new(|| ())));
-        engine.handle(Input::WorkerStarted(Arc::new(registry())));
+        engine.handle(Input::WorkerStarted(1, Arc::new(registry())));
         Self {
             store,
             engine,
@@ -331,6 +331,7 @@ impl World {
             None => answer(&name, &input, attempt),
         };
         self.process.engine.handle(Input::AttemptEnded {
+            worker: 1,
             key,
             attempt,
             result,

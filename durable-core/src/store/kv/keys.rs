@@ -8,7 +8,7 @@
 //! | `h` | number, execution, turn | turn |
 //! | `t` | due, number, execution, call, kind | empty; the key says all |
 //! | `q` | number, seq | event that waits |
-//! | `a` | number, call | failed attempts |
+//! | `a` | number, execution, call | failed attempts |
 //! | `j` | seq | changes of the active set |
 //! | `s` | | the active set as of a change |
 //!
@@ -74,12 +74,18 @@ pub(super) fn messages_of(number: InstanceNumber) -> RecordKey {
     key(MESSAGE, [&number.0.to_be_bytes()])
 }
 
-pub(super) fn attempts(number: InstanceNumber, call: CallId) -> RecordKey {
-    key(ATTEMPTS, [&number.0.to_be_bytes(), &call.0.to_be_bytes()])
+pub(super) fn attempts(number: InstanceNumber, execution: ExecutionId, call: CallId) -> RecordKey {
+    let mut key = attempts_of(number, execution);
+    key.extend_from_slice(&call.0.to_be_bytes());
+    key
 }
 
-pub(super) fn attempts_of(number: InstanceNumber) -> RecordKey {
-    key(ATTEMPTS, [&number.0.to_be_bytes()])
+/// The attempts of one execution.
+pub(super) fn attempts_of(number: InstanceNumber, execution: ExecutionId) -> RecordKey {
+    key(
+        ATTEMPTS,
+        [&number.0.to_be_bytes(), &execution.0.to_be_bytes()],
+    )
 }
 
 pub(super) fn active_change(seq: u64) -> RecordKey {

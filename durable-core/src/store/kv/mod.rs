@@ -221,14 +221,24 @@ impl<K: KeyValue> KvStore<K> {
             }
             Op::PutAttempts {
                 number,
+                execution,
                 call,
                 attempts,
             } => {
-                self.put(keys::attempts(number, call), &attempts, writes)?;
+                self.put(keys::attempts(number, execution, call), &attempts, writes)?;
             }
-            Op::RemoveAttempts { number, call } => {
+            Op::RemoveAttempts {
+                number,
+                execution,
+                call,
+            } => {
                 // The record is a few bytes long: always one chunk.
-                record::remove(&keys::attempts(number, call), 0, max_value, writes)?;
+                record::remove(
+                    &keys::attempts(number, execution, call),
+                    0,
+                    max_value,
+                    writes,
+                )?;
             }
             Op::SetActive { number, active } => {
                 sums.active.insert(number, active);

@@ -117,7 +117,11 @@ pub(super) fn instance(
         let seq = keys::trailing_u64(&key).unwrap_or_default();
         stored.messages.push((seq, decode::<Event>(&key, &body)?));
     }
-    for (key, body) in all(kv, &keys::attempts_of(number), usize::MAX)? {
+    for (key, body) in all(
+        kv,
+        &keys::attempts_of(number, stored.header.execution),
+        usize::MAX,
+    )? {
         let call = CallId(keys::trailing_u32(&key).unwrap_or_default());
         stored.attempts.push((call, decode(&key, &body)?));
     }
