@@ -139,6 +139,8 @@ impl Execution {
             Event::EventRaised { name, data } => {
                 self.with_state(|state| state.arrive(name, data.clone()))
             }
+            // Not fed by the engine, which ends an instance without asking its code; for replaying
+            // a history that has ended so.
             Event::Terminated { .. } => {
                 self.end();
                 // What its locals cancelled while being dropped: the engine closes all anyway.

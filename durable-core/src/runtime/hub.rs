@@ -251,7 +251,8 @@ impl TaskHubOptions {
         let path: PathBuf = path.as_ref().to_owned();
         let sled = self.sled;
         let open = move || KvStore::open(SledKv::open(&path, &sled)?, &path);
-        TaskHub::launched(launch(open, self.config).await?, self.config)
+        let launched = launch(open, self.config).await?;
+        Ok(TaskHub::launched(launched, self.config))
     }
 
     /// Opens a hub in memory.
@@ -261,13 +262,13 @@ impl TaskHubOptions {
     /// See [`TaskHub::in_memory`].
     pub async fn open_in_memory(self) -> Result<TaskHub, OpenError> {
         let open = || KvStore::open(MemoryKv::default(), Path::new("memory"));
-        TaskHub::launched(launch(open, self.config).await?, self.config)
+        let launched = launch(open, self.config).await?;
+        Ok(TaskHub::launched(launched, self.config))
     }
 }
 
 impl TaskHub {
-    #[expect(clippy::unnecessary_wraps, reason = "both ways of opening end here")]
-    fn launched(launched: Launched, config: Config) -> Result<Self, OpenError> {
+    fn launched(launched: Launched, config: Config) -> Self {
         let Launched {
             inbox,
             permits,
@@ -277,7 +278,7 @@ impl TaskHub {
             threads,
         } = launched;
         let threads = Mutex::new(Some(threads));
-        Ok(Self {
+        Self {
             shared: Arc::new(Shared {
                 inbox,
                 permits,
@@ -287,6 +288,6 @@ impl TaskHub {
                 identity,
                 threads,
             }),
-        })
+        }
     }
 }
