@@ -3,7 +3,7 @@
 use crate::engine::instance::{Body, Instance, Mail};
 use crate::engine::message::{ActivityKey, Fetch, Response};
 use crate::engine::work::{Work, set_problem};
-use crate::engine::{Answer, Engine, Want};
+use crate::engine::{Answer, Config, Engine, Want};
 use crate::failure::FailureDetails;
 use crate::history::{Event, Pending};
 use crate::id::InstanceNumber;
@@ -93,12 +93,20 @@ fn deliver<R>(work: &mut Work<R>, instance: &mut Instance<R>, mail: Mail<R>) -> 
         instance.mailbox.insert(place, mail);
         return true;
     }
-    let limit = work.config.max_waiting;
-    if matches!(instance.body, Body::Parked) && instance.mailbox.len() >= limit {
-        if let Some(reply) = mail.reply {
-            work.reply(reply, Response::TooManyWaiting { limit });
+    if matches!(instance.body, Body::Parked) {
+        let bytes = instance.waiting_bytes + mail.event.bytes();
+        let Config {
+            max_waiting,
+            max_waiting_bytes,
+            ..
+        } = work.config;
+        if instance.mailbox.len() >= max_waiting || bytes > max_waiting_bytes {
+            if let Some(reply) = mail.reply {
+                work.reply(reply, Response::TooManyWaiting);
+            }
+            return false;
         }
-        return false;
+        instance.waiting_bytes = bytes;
     }
     instance.mailbox.push_back(mail);
     true

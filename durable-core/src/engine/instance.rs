@@ -35,6 +35,8 @@ pub(super) struct Instance<R> {
     pub(super) queued: bool,
     /// Its place in the order of use.
     pub(super) used: u64,
+    /// Bytes of what waits while it takes no turns.
+    pub(super) waiting_bytes: usize,
     /// What it was last counted with.
     pub(super) counted_bytes: usize,
 }
@@ -94,6 +96,7 @@ impl<R> Instance<R> {
             last_commit: 0,
             queued: false,
             used: 0,
+            waiting_bytes: 0,
             counted_bytes: 0,
             header,
         }
@@ -111,6 +114,7 @@ impl<R> Instance<R> {
         let mut instance = Self::new(header, hub);
         instance.attempts = attempts.into_iter().collect();
         instance.active = active;
+        instance.waiting_bytes = messages.iter().map(|(_, event)| event.bytes()).sum();
         instance.next_seq = messages.last().map_or(0, |(seq, _)| seq + 1);
         let mail = |(seq, event)| Mail {
             event,
@@ -193,6 +197,10 @@ impl<R> Instance<R> {
             Body::Live(watched) => watched.bytes(),
             Body::Fresh | Body::Parked | Body::Ended => 0,
         };
-        FRAME + body + self.outstanding.bytes() + self.input.as_ref().map_or(0, Payload::len)
+        FRAME
+            + body
+            + self.waiting_bytes
+            + self.outstanding.bytes()
+            + self.input.as_ref().map_or(0, Payload::len)
     }
 }

@@ -82,9 +82,7 @@ pub(crate) enum Response {
     /// The instance has ended and takes nothing any more.
     Ended(RuntimeStatus),
     /// The instance takes no turns, and no more events are kept for it.
-    TooManyWaiting {
-        limit: usize,
-    },
+    TooManyWaiting,
     /// The running worker has no such orchestrator; the text lists those it has.
     NotRegistered {
         known: String,

@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) bytes_per_commit: usize,
     /// Events that may wait for an instance that takes no turns.
     pub(crate) max_waiting: usize,
+    /// Bytes that those may have.
+    pub(crate) max_waiting_bytes: usize,
     /// More than this and the rest is for the instance's next turn: so one busy instance does not
     /// hold up the others.
     pub(crate) events_per_turn: usize,
@@ -79,6 +81,7 @@ impl Default for Config {
             turns_per_commit: 256,
             bytes_per_commit: 8 * 1024 * 1024,
             max_waiting: 100_000,
+            max_waiting_bytes: 64 * 1024 * 1024,
             events_per_turn: 1024,
             timer_window: 4096,
         }

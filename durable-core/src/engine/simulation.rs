@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 use self::programs::Program;
 use self::world::{Crash, Process, World, start};
-use crate::engine::{Command, Response};
+use crate::engine::{Command, Input, Response};
 use crate::id::{EventName, InstanceId};
 use crate::payload::Payload;
 use crate::replay::ProblemKind;
@@ -106,4 +106,49 @@ fn an_instance_that_cannot_be_read_shows_it() {
     };
     let (problem, _) = snapshot.header.problem.expect("a problem");
     assert_eq!(problem.kind(), ProblemKind::StoreCorrupt);
+}
+
+/// Without a worker events are kept up to a bound, which termination does not know.
+#[test]
+fn what_waits_for_an_instance_that_does_not_go_on_is_bounded() {
+    let kv = MemoryKv::default();
+    let id = InstanceId::new("waits").expect("valid");
+    let raise = |data: &str| Command::Raise {
+        id: id.clone(),
+        name: EventName::new("second"),
+        data: Payload::encode(data).expect("JSON"),
+    };
+    let mut process = Process::start(&kv);
+    process.engine.handle(Input::WorkerStopped(1));
+    assert!(matches!(
+        process.ask(start(&id, Program::TwoEvents)),
+        Response::Done
+    ));
+    assert!(
+        matches!(
+            process.ask(raise(&"x".repeat(200))),
+            Response::TooManyWaiting
+        ),
+        "bytes"
+    );
+    for _ in 0..3 {
+        assert!(matches!(process.ask(raise("x")), Response::Done));
+    }
+    assert!(
+        matches!(process.ask(raise("x")), Response::TooManyWaiting),
+        "number"
+    );
+
+    // Also after a restart, until somebody takes them.
+    let mut process = Process::start(&kv);
+    assert!(
+        matches!(process.ask(raise("x")), Response::Done),
+        "the worker has taken them"
+    );
+    let reason = None;
+    let terminate = Command::Terminate {
+        id: id.clone(),
+        reason,
+    };
+    assert!(matches!(process.ask(terminate), Response::Done));
 }

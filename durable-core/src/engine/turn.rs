@@ -160,6 +160,7 @@ impl<R> Work<R> {
     }
 
     fn take(&mut self, instance: &mut Instance<R>) -> Taken<R> {
+        instance.waiting_bytes = 0;
         let time = match &mut instance.body {
             Body::Live(watched) => watched.begin_turn(self.now),
             Body::Fresh | Body::Parked | Body::Ended => self.now.max(instance.header.updated),

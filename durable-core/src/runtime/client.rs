@@ -188,7 +188,7 @@ impl Client {
             Response::Done => Ok(()),
             Response::NotFound => Err(InstanceError::NotFound { id }),
             Response::Ended(status) => Err(InstanceError::Ended { id, status }),
-            Response::TooManyWaiting { limit } => Err(InstanceError::TooManyWaiting { id, limit }),
+            Response::TooManyWaiting => Err(InstanceError::TooManyWaiting { id }),
             other => Err(unexpected(&other).into()),
         }
     }

@@ -88,14 +88,12 @@ pub enum InstanceError {
         /// How it has ended.
         status: RuntimeStatus,
     },
-    /// The instance does not go on, and keeps as many events as it may. Its status says why it
-    /// does not; try again once it does.
-    #[error("{limit} events wait for instance {id} already, and it does not go on")]
+    /// The instance does not go on, and keeps as many events as it may (100,000, or 64 MiB of
+    /// data). Its status says why it does not; try again once it does.
+    #[error("too many events wait for instance {id} already, which does not go on")]
     TooManyWaiting {
         /// The id.
         id: InstanceId,
-        /// How many events are kept.
-        limit: usize,
     },
     /// The event's name is empty or longer than 256 bytes.
     #[error("an event's name has 1 to 256 bytes")]

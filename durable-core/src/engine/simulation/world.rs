@@ -47,7 +47,7 @@ pub(super) struct Run {
 
 /// A client's request, to be asked again if the process dies before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Ticket(u64);
+pub(super) struct Ticket(u64);
 
 impl Answer for Ticket {
     fn is_wanted(&self) -> bool {
@@ -78,7 +78,7 @@ pub(super) struct World {
 /// What dies with the process.
 pub(super) struct Process {
     store: KvStore<MemoryKv>,
-    engine: Engine<Ticket>,
+    pub(super) engine: Engine<Ticket>,
     /// Sealed, not applied.
     sealed: VecDeque<(u64, Option<KvBatch>, Vec<Effect<Ticket>>)>,
     /// Applied, not synced.
@@ -100,6 +100,8 @@ impl Process {
         let config = Config {
             // Small, so that every bound is met.
             max_live: 2,
+            max_waiting: 4,
+            max_waiting_bytes: 100,
             turns_per_commit: 2,
             events_per_turn: 3,
             timer_window: 2,
