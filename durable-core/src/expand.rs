@@ -127,15 +127,7 @@ pub struct Raised<E>(pub E);
 impl<E: Serialize + DeserializeOwned> Raised<E> {
     /// With its value.
     pub fn durable_record(self, text: Option<String>) -> FailureDetails {
-        let name = std::any::type_name::<E>();
-        match Payload::encode(&self.0) {
-            Ok(value) => {
-                let text =
-                    text.unwrap_or_else(|| String::from_utf8_lossy(value.as_bytes()).into_owned());
-                FailureDetails::new(FailureKind::Application, name, text).with_value(value)
-            }
-            Err(error) => FailureDetails::serialization("error", &error),
-        }
+        FailureDetails::of_value(std::any::type_name::<E>(), Payload::encode(&self.0), text)
     }
 }
 

@@ -107,6 +107,22 @@ impl FailureDetails {
         }
     }
 
+    /// An error that was written as JSON, so that it can come back as it is.
+    pub(crate) fn of_value(
+        error_type: &str,
+        value: Result<Payload, serde_json::Error>,
+        text: Option<String>,
+    ) -> Self {
+        match value {
+            Ok(value) => {
+                let json = || String::from_utf8_lossy(value.as_bytes()).into_owned();
+                let text = text.unwrap_or_else(json);
+                Self::new(FailureKind::Application, error_type, text).with_value(value)
+            }
+            Err(error) => Self::serialization("error", &error),
+        }
+    }
+
     pub(crate) fn serialization(what: &str, error: &serde_json::Error) -> Self {
         Self::json(FailureKind::Serialization, what, error)
     }

@@ -32,7 +32,7 @@ impl<R: Answer> Engine<R> {
         self.fetches.pop_front()
     }
 
-    /// What was read.
+    /// What was read. That timers cannot be read is for the shell to act on: it closes the hub.
     pub(crate) fn fetched(&mut self, fetch: &Fetch, fetched: Result<Fetched, StoreError>) {
         let wants = self.parked.remove(fetch).unwrap_or_default();
         match fetched {
@@ -96,7 +96,7 @@ impl<R: Answer> Engine<R> {
         }
     }
 
-    pub(super) fn glimpsed(&mut self, glimpse: Option<Glimpse>, wants: Vec<Want<R>>) {
+    fn glimpsed(&mut self, glimpse: Option<Glimpse>, wants: Vec<Want<R>>) {
         let found = glimpse.map(|glimpse| {
             let mut snapshot = Snapshot::of_glimpse(glimpse);
             if !self.damaged.is_empty()
@@ -119,7 +119,7 @@ impl<R: Answer> Engine<R> {
         }
     }
 
-    pub(super) fn loaded(&mut self, stored: Option<Stored>, wants: Vec<Want<R>>) {
+    fn loaded(&mut self, stored: Option<Stored>, wants: Vec<Want<R>>) {
         let Some(stored) = stored else {
             return self.refuse(wants, &Response::NotFound);
         };
@@ -135,7 +135,7 @@ impl<R: Answer> Engine<R> {
     }
 
     /// Brings what was read to life, unless that was done meanwhile.
-    pub(super) fn settle(&mut self, stored: Stored) {
+    fn settle(&mut self, stored: Stored) {
         let number = stored.header.number;
         let (mut instance, turns) = match self.instances.remove(&number) {
             Some(mut here) if matches!(here.body, Body::Parked) => {
@@ -163,7 +163,7 @@ impl<R: Answer> Engine<R> {
 
     /// After a restart: activities that have no answer yet run again, unless their next attempt is
     /// still to come.
-    pub(super) fn dispatch_outstanding(&mut self, instance: &mut Instance<R>) {
+    fn dispatch_outstanding(&mut self, instance: &mut Instance<R>) {
         if !matches!(instance.body, Body::Live(_)) {
             return;
         }

@@ -80,7 +80,7 @@ impl<R> Work<R> {
         };
         let identity = &instance.identity;
         let Some(run) = registry.find_orchestrator(&identity.name, &identity.version) else {
-            return Err(unregistered(
+            return Err(no_orchestrator(
                 &identity.name,
                 &identity.version,
                 &registry.orchestrator_names(),
@@ -413,7 +413,7 @@ impl<R> Taken<R> {
     }
 }
 
-fn unregistered(name: &str, version: &str, known: &str) -> Problem {
+fn no_orchestrator(name: &str, version: &str, known: &str) -> Problem {
     let version = if version.is_empty() {
         String::new()
     } else {

@@ -142,7 +142,7 @@ impl<R> Work<R> {
             .iter()
             .find_map(|(_, pending)| match pending {
                 Pending::Activity { name, .. } if registry.find_activity(name).is_none() => {
-                    Some(unregistered(name))
+                    Some(no_activity(name))
                 }
                 Pending::Activity { .. } | Pending::Timer { .. } => None,
             });
@@ -183,7 +183,7 @@ impl<R> Work<R> {
             Body::Live(_) | Body::Fresh | Body::Parked | Body::Ended => None,
         };
         if !inline && registry.find_activity(name).is_none() {
-            let problem = unregistered(name);
+            let problem = no_activity(name);
             set_problem(instance, Some(problem), self.now);
             return;
         }
@@ -269,7 +269,7 @@ pub(super) fn timer_key<R>(
     }
 }
 
-fn unregistered(activity: &str) -> Problem {
+fn no_activity(activity: &str) -> Problem {
     let message = format!("no running worker has the activity `{activity}`");
     let report = format!(
         "{message}\nremedy: start a worker that registers it (`.register::<{activity}>()`); the call stays scheduled until then\n"

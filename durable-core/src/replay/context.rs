@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::call::{ActivityCall, EventCall, TimerCall};
 use super::state::{Identity, InlineStep, Key, State, with_state};
 use crate::activity::{Activity, ActivityFuture};
-use crate::failure::{FailureDetails, FailureKind};
+use crate::failure::FailureDetails;
 use crate::history::Action;
 use crate::id::{EventName, ExecutionId, InstanceId};
 use crate::payload::{Payload, Wire};
@@ -87,7 +87,10 @@ impl OrchestrationContext {
         let step = move || -> ActivityFuture {
             let step = step();
             Box::pin(async move {
-                let output = step.await.map_err(|error| recorded(&error))?;
+                let output = step.await.map_err(|error| {
+                    let name = std::any::type_name::<E>();
+                    FailureDetails::of_value(name, error.to_payload(), None)
+                })?;
                 output
                     .to_payload()
                     .map_err(|error| FailureDetails::serialization("output", &error))
@@ -212,17 +215,5 @@ impl OrchestrationContext {
             Some(value) => value,
             None => panic!("an OrchestrationContext was used outside its orchestrator"),
         }
-    }
-}
-
-/// An inline step's error as it is recorded.
-fn recorded<E: Wire>(error: &E) -> FailureDetails {
-    match error.to_payload() {
-        Ok(value) => {
-            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            let name = std::any::type_name::<E>();
-            FailureDetails::new(FailureKind::Application, name, text).with_value(value)
-        }
-        Err(error) => FailureDetails::serialization("error", &error),
     }
 }

@@ -90,6 +90,15 @@ fn apply_to(pairs: &mut Pairs, batch: Batch) {
     }
 }
 
+/// The pairs with `from <= key < to`; none if the bounds are the wrong way round.
+fn between<'a>(
+    pairs: &'a Pairs,
+    from: &[u8],
+    to: &[u8],
+) -> impl DoubleEndedIterator<Item = (&'a Vec<u8>, &'a Bytes)> + use<'a> {
+    pairs.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to.max(from))))
+}
+
 impl KeyValue for MemoryKv {
     type Batch = Batch;
 
@@ -109,13 +118,8 @@ impl KeyValue for MemoryKv {
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.check_open()?;
         self.disk(|disk| {
-            let range = (Bound::Included(from), Bound::Excluded(to));
-            if from < to {
-                let _ = disk
-                    .applied
-                    .range::<[u8], _>(range)
-                    .try_for_each(|(key, value)| visit(key, value));
-            }
+            let mut pairs = between(&disk.applied, from, to);
+            let _ = pairs.try_for_each(|(key, value)| visit(key, value));
         });
         Ok(())
     }
@@ -123,14 +127,8 @@ impl KeyValue for MemoryKv {
     fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.check_open()?;
         self.disk(|disk| {
-            let range = (Bound::Included(from), Bound::Excluded(to));
-            if from < to {
-                let _ = disk
-                    .applied
-                    .range::<[u8], _>(range)
-                    .rev()
-                    .try_for_each(|(key, value)| visit(key, value));
-            }
+            let mut pairs = between(&disk.applied, from, to).rev();
+            let _ = pairs.try_for_each(|(key, value)| visit(key, value));
         });
         Ok(())
     }
