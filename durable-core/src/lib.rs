@@ -145,6 +145,20 @@
     )
 )]
 
+/// Whether a bug is planted here, for the simulator to find; never outside of it.
+#[cfg(feature = "simulation")]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::simulation::is_planted($crate::simulation::Planted::$bug)
+    };
+}
+#[cfg(not(feature = "simulation"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
 #[doc(hidden)]
 #[path = "expand.rs"]
 pub mod __private;
@@ -159,6 +173,9 @@ mod registry;
 mod replay;
 mod retry;
 mod runtime;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod store;
 mod time;
 

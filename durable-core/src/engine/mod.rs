@@ -10,6 +10,7 @@
 //! inputs, serve [`next_fetch`](Engine::next_fetch), [`seal`](Engine::seal) until nothing is left.
 
 mod commands;
+mod commit;
 mod delivery;
 mod instance;
 mod message;
@@ -34,6 +35,7 @@ use self::instance::{Body, Instance, Mail};
 use self::timers::Timers;
 use self::work::Work;
 
+pub(crate) use self::commit::{Durable, Group, ToCommit};
 pub(crate) use self::message::{
     ActivityKey, Command, Dispatch, Effect, Fetch, Fetched, Input, Response, Sealed, Snapshot,
     StartRequest, WorkerId,

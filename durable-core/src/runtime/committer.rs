@@ -5,25 +5,19 @@
 //! group. Sending effects back through the engine would cost a quarter of a commit at one step at
 //! a time.
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 use super::activities::{Jobs, ToWorker};
 use super::shell::{Failure, Inbox, Reply, ToEngine};
-use crate::engine::{Effect, Input};
+use crate::engine::{Durable, Effect, Group, Input, ToCommit};
 use crate::store::{Store, StoreError};
-
-/// A sealed commit, encoded. Without operations it only has effects, which wait their turn.
-pub(super) struct ToCommit<P> {
-    pub(super) commit: u64,
-    pub(super) prepared: Option<P>,
-    pub(super) effects: Vec<Effect<Reply>>,
-}
 
 pub(super) struct Committer<S: Store> {
     pub(super) store: Arc<S>,
-    pub(super) queue: Receiver<ToCommit<S::Prepared>>,
+    pub(super) queue: Receiver<ToCommit<S::Prepared, Reply>>,
     /// Everything up to this commit is durable.
     pub(super) durable: Arc<AtomicU64>,
     pub(super) jobs: Jobs,
@@ -45,23 +39,14 @@ impl<S: Store> Committer<S> {
 
     fn commit_all(&self) -> Result<(), StoreError> {
         while let Ok(first) = self.queue.recv() {
-            let mut commits = vec![first];
-            commits.extend(self.queue.try_iter());
-            let (mut effects, mut newest, mut applied) = (Vec::new(), 0, false);
-            for commit in commits {
-                if let Some(prepared) = commit.prepared {
-                    self.store
-                        .apply(prepared)
-                        .map_err(|error| self.failed(error))?;
-                    applied = true;
-                }
-                newest = commit.commit;
-                effects.push(commit.effects);
+            let mut group = Group::default();
+            for commit in iter::once(first).chain(self.queue.try_iter()) {
+                let applied = group.apply(&*self.store, commit);
+                applied.map_err(|error| self.failed(error))?;
             }
-            if applied {
-                self.store.sync().map_err(|error| self.failed(error))?;
-            }
-            self.durable.store(newest, Ordering::Release);
+            let synced = group.sync(&*self.store);
+            let Durable { commit, effects } = synced.map_err(|error| self.failed(error))?;
+            self.durable.store(commit, Ordering::Release);
             self.release(effects);
         }
         Ok(())
@@ -74,9 +59,9 @@ impl<S: Store> Committer<S> {
         error
     }
 
-    fn release(&self, effects: Vec<Vec<Effect<Reply>>>) {
+    fn release(&self, effects: Vec<Effect<Reply>>) {
         let mut jobs = Vec::new();
-        for effect in effects.into_iter().flatten() {
+        for effect in effects {
             match effect {
                 Effect::Reply(reply, response) => reply.send(response),
                 Effect::Dispatch(dispatch) => jobs.push(ToWorker::Run(dispatch)),

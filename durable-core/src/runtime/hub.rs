@@ -12,7 +12,11 @@ use super::error::HubError;
 use super::shell::{Failure, Identity, Inbox, Launched, Reply, ToEngine, launch};
 use super::worker::WorkerBuilder;
 use crate::engine::{Command, Config, Input, MAX_STEP, Response};
+#[cfg(feature = "simulation")]
+use crate::simulation::StoreHook;
 use crate::store::kv::KvStore;
+#[cfg(feature = "simulation")]
+use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
 use crate::store::{OpenError, StoreError};
@@ -199,6 +203,8 @@ impl std::fmt::Debug for Shared {
 pub struct TaskHubOptions {
     config: Config,
     sled: SledOptions,
+    #[cfg(feature = "simulation")]
+    hook: Option<Arc<dyn StoreHook>>,
 }
 
 impl TaskHubOptions {
@@ -242,6 +248,16 @@ impl TaskHubOptions {
         self
     }
 
+    /// Has `hook` called around every call into sled, so that a harness can make it fail, wait or
+    /// die there. The hub's own reads at opening go through it, too; opening sled's files does not.
+    #[cfg(feature = "simulation")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn store_hook(mut self, hook: Arc<dyn StoreHook>) -> Self {
+        self.hook = Some(hook);
+        self
+    }
+
     /// Opens the hub in the directory `path`, creating it if it is missing or empty.
     ///
     /// # Errors
@@ -250,6 +266,12 @@ impl TaskHubOptions {
     pub async fn open(self, path: impl AsRef<Path>) -> Result<TaskHub, OpenError> {
         let path: PathBuf = path.as_ref().to_owned();
         let sled = self.sled;
+        #[cfg(feature = "simulation")]
+        if let Some(hook) = self.hook {
+            let open = move || KvStore::open(Hooked::new(SledKv::open(&path, &sled)?, hook), &path);
+            let launched = launch(open, self.config).await?;
+            return Ok(TaskHub::launched(launched, self.config));
+        }
         let open = move || KvStore::open(SledKv::open(&path, &sled)?, &path);
         let launched = launch(open, self.config).await?;
         Ok(TaskHub::launched(launched, self.config))

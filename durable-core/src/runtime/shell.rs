@@ -14,8 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::activities::Jobs;
 use super::clock;
-use super::committer::{Committer, ToCommit};
-use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed};
+use super::committer::Committer;
+use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed, ToCommit};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
 use crate::store::{OpenError, SigningKey, Store, StoreError};
@@ -233,7 +233,7 @@ struct Shell<S: Store> {
     engine: Engine<Reply>,
     store: Arc<S>,
     inputs: Receiver<ToEngine>,
-    commits: SyncSender<ToCommit<S::Prepared>>,
+    commits: SyncSender<ToCommit<S::Prepared, Reply>>,
     durable: Arc<AtomicU64>,
     failure: Failure,
 }

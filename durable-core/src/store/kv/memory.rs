@@ -46,10 +46,10 @@ struct Disk {
     /// What reads see.
     applied: Pairs,
     /// What a crash would leave, where crashes are of interest.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     synced: Pairs,
     /// Applied and not synced, oldest first.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     unsynced: Vec<Batch>,
     mark: Option<Mark>,
 }
@@ -70,7 +70,7 @@ impl MemoryKv {
     }
 
     /// The power fails: of the batches that were not synced, the first `kept` happen to be there.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn crash(&self, kept: usize) {
         self.disk(|disk| {
             for batch in std::mem::take(&mut disk.unsynced).into_iter().take(kept) {
@@ -144,7 +144,7 @@ impl KeyValue for MemoryKv {
     fn apply(&self, batch: Self::Batch) -> Result<(), StoreError> {
         self.check_open()?;
         self.disk(|disk| {
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulation"))]
             disk.unsynced.push(batch.clone());
             apply_to(&mut disk.applied, batch);
         });
@@ -154,7 +154,7 @@ impl KeyValue for MemoryKv {
     fn sync(&self, mark: Mark) -> Result<(), StoreError> {
         self.check_open()?;
         self.disk(|disk| {
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulation"))]
             for batch in std::mem::take(&mut disk.unsynced) {
                 apply_to(&mut disk.synced, batch);
             }

@@ -4,6 +4,8 @@ mod active;
 pub(crate) mod backend;
 #[cfg(test)]
 mod backend_conformance;
+#[cfg(feature = "simulation")]
+pub(crate) mod hooked;
 mod keys;
 pub(crate) mod memory;
 mod read;

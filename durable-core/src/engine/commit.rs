@@ -1,0 +1,68 @@
+//! From sealed to durable: commits are applied one by one, one sync serves all of a group, and only
+//! then their effects come out.
+
+use super::message::Effect;
+use crate::store::{Store, StoreError};
+
+/// A sealed commit, encoded. Without operations it only has effects, which wait their turn.
+#[derive(Debug)]
+pub(crate) struct ToCommit<P, R> {
+    pub(crate) commit: u64,
+    pub(crate) prepared: Option<P>,
+    pub(crate) effects: Vec<Effect<R>>,
+}
+
+/// Commits that share a sync.
+#[derive(Debug)]
+pub(crate) struct Group<R> {
+    newest: u64,
+    /// Whether there is something to be synced.
+    applied: bool,
+    effects: Vec<Effect<R>>,
+}
+
+/// What has become durable, and what may happen now.
+#[derive(Debug)]
+pub(crate) struct Durable<R> {
+    /// Everything up to this commit is durable.
+    pub(crate) commit: u64,
+    pub(crate) effects: Vec<Effect<R>>,
+}
+
+impl<R> Default for Group<R> {
+    fn default() -> Self {
+        Self {
+            newest: 0,
+            applied: false,
+            effects: Vec::new(),
+        }
+    }
+}
+
+impl<R> Group<R> {
+    /// Applies the next commit. After an error nothing more is committed, ever.
+    pub(crate) fn apply<S: Store>(
+        &mut self,
+        store: &S,
+        next: ToCommit<S::Prepared, R>,
+    ) -> Result<(), StoreError> {
+        if let Some(prepared) = next.prepared {
+            store.apply(prepared)?;
+            self.applied = true;
+        }
+        self.newest = next.commit;
+        self.effects.extend(next.effects);
+        Ok(())
+    }
+
+    /// Makes the group durable. After an error nobody knows whether it is.
+    pub(crate) fn sync<S: Store>(self, store: &S) -> Result<Durable<R>, StoreError> {
+        if self.applied && !planted!(SkipSync) {
+            store.sync()?;
+        }
+        Ok(Durable {
+            commit: self.newest,
+            effects: self.effects,
+        })
+    }
+}
