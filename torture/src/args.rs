@@ -8,8 +8,8 @@ use crate::{AnyError, child, kill};
 
 const USAGE: &str = "usage: durable-torture kill [--rounds N] [--seed S] [--instances M]
 
-  kill    kills a process under load with SIGKILL again and again, and compares what is stored
-          with what was acknowledged
+  kill    kills a process under load with SIGKILL again and again, at any moment and at calls into
+          the store, and compares what is stored with what was acknowledged
             --rounds N     how often (default 200)
             --seed S       what the load and the moments are made of (default: a new one)
             --instances M  orchestrations under way at once (default 16)";
@@ -54,11 +54,10 @@ fn kill_options(parser: &mut Parser) -> Result<kill::Options, AnyError> {
 }
 
 fn child_options(parser: &mut Parser) -> Result<child::Options, AnyError> {
-    let (mut dir, mut seed) = (None, None);
+    let mut dir = None;
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("dir") => dir = Some(PathBuf::from(parser.value()?)),
-            Arg::Long("seed") => seed = Some(parser.value()?.parse()?),
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
                 return Err(other.unexpected().into());
             }
@@ -66,6 +65,5 @@ fn child_options(parser: &mut Parser) -> Result<child::Options, AnyError> {
     }
     Ok(child::Options {
         dir: dir.ok_or("--dir is missing")?,
-        seed: seed.ok_or("--seed is missing")?,
     })
 }

@@ -10,9 +10,12 @@
 mod args;
 mod child;
 mod clock;
+mod judge;
 mod kill;
 mod line;
 mod plan;
+mod process;
+mod trial;
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -76,9 +76,28 @@ pub(crate) struct Plan {
     pub(crate) event_pause: Duration,
 }
 
-impl Plan {
-    pub(crate) fn of(seed: u64, n: u64) -> Self {
-        let mut rng = rng(&[seed, n]);
+/// What the instances of a trial are like: each is a function of this and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plans {
+    pub(crate) seed: u64,
+    pub(crate) load: Load,
+}
+
+/// What kind of load they make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Load {
+    /// Short lives, small payloads of all sizes.
+    Brisk,
+    /// Short lives, each payload of so many bytes.
+    Sized(usize),
+}
+
+/// The most bytes of payload that one step of an instance is fed with.
+const MAX_STEP: usize = 8 << 20;
+
+impl Plans {
+    pub(crate) fn of(self, n: u64) -> Plan {
+        let mut rng = rng(&[self.seed, n]);
         let program = match rng.u32(0..16) {
             0..5 => Program::Chain,
             5..8 => Program::Fan,
@@ -94,11 +113,14 @@ impl Plan {
             Program::Retry => rng.u32(0..=MAX_ATTEMPTS),
             Program::Decide | Program::Endless => 1,
         };
-        let bytes = match rng.u32(0..20) {
-            0..12 => rng.usize(0..200),
-            12..17 => rng.usize(200..4_096),
-            17..19 => rng.usize(4_096..16_384),
-            _ => rng.usize(16_384..40_960),
+        let bytes = match self.load {
+            Load::Brisk => any_size(&mut rng),
+            Load::Sized(bytes) => bytes,
+        };
+        // A fan feeds one activity with the outputs of all others.
+        let count = match u32::try_from(MAX_STEP / bytes.max(1)) {
+            Ok(most) if program == Program::Fan => count.min(most.max(1)),
+            Ok(_) | Err(_) => count,
         };
         let longest_pause_us = if program == Program::Decide {
             120_000
@@ -113,14 +135,25 @@ impl Plan {
             bytes,
             blob: text(&mut rng, bytes),
         };
-        Self {
+        Plan {
             program,
             task,
             terminate_after: terminate.then(|| Duration::from_millis(rng.u64(0..60))),
             event_pause: Duration::from_micros(rng.u64(0..longest_pause_us)),
         }
     }
+}
 
+fn any_size(rng: &mut Rng) -> usize {
+    match rng.u32(0..20) {
+        0..12 => rng.usize(0..200),
+        12..17 => rng.usize(200..4_096),
+        17..19 => rng.usize(4_096..16_384),
+        _ => rng.usize(16_384..40_960),
+    }
+}
+
+impl Plan {
     /// The step of a chain whose beginning means that the one before is recorded; of the others,
     /// the step that waits for everything before it.
     pub(crate) fn waits_for_all_before(&self, step: u32) -> bool {

@@ -15,6 +15,8 @@ fn a_dozen_kills_lose_nothing() {
         said.contains("rounds=15 ") && said.contains(" lost=0 duplicated=0 changed=0 broken=0 "),
         "{said}"
     );
+    // Some of them where the store is called.
+    assert!(!said.contains("at_a_moment=15,"), "{said}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::programs::{chain, decide, endless, fan, ledger, retry};
 use super::report::{mishap, report};
 use super::{Brief, pause};
 use crate::line::{End, Line, View};
-use crate::plan::{Output, Plan, Program, Task, id, rng};
+use crate::plan::{Output, Plan, Plans, Program, Task, id, rng};
 
 /// The names of events, as clients write them: their case does not matter.
 const NAMES: [&str; 2] = ["first", "SECOND"];
@@ -25,7 +25,7 @@ const NAMES: [&str; 2] = ["first", "SECOND"];
 #[derive(Debug)]
 pub(super) struct Clients {
     pub(super) client: Client,
-    pub(super) seed: u64,
+    pub(super) plans: Plans,
     pub(super) round: u64,
     pub(super) asks: AtomicU64,
     /// The number of the next new instance.
@@ -67,7 +67,7 @@ impl Clients {
     }
 
     async fn drive(&self, n: u64, start: bool) {
-        let plan = Plan::of(self.seed, n);
+        let plan = self.plans.of(n);
         if start {
             self.start(n, &plan).await;
         }

@@ -2,6 +2,7 @@
 //! acknowledged.
 
 mod clients;
+mod doom;
 mod programs;
 mod report;
 
@@ -15,22 +16,24 @@ use durable_core::{TaskHub, Worker, WorkerError};
 use serde::{Deserialize, Serialize};
 
 use self::clients::Clients;
+use self::doom::Doom;
+pub(crate) use self::doom::{Call, Death};
 use self::report::report;
 use crate::AnyError;
 use crate::clock::Stopwatch;
 use crate::line::Line;
-use crate::plan::rng;
+use crate::plan::{Plans, rng};
 
 /// How a child is started. The rest it is told through its standard input.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) dir: PathBuf,
-    pub(crate) seed: u64,
 }
 
 /// What a child is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Brief {
+    pub(crate) plans: Plans,
     /// Which child this is.
     pub(crate) round: u64,
     /// New instances that it starts, and how many of them are under way at once.
@@ -48,6 +51,8 @@ pub(crate) struct Brief {
     pub(crate) max_live: usize,
     /// How often the worker stops and another one starts.
     pub(crate) restarts: u64,
+    /// Where it kills itself, if it does.
+    pub(crate) death: Option<Death>,
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), AnyError> {
@@ -61,22 +66,28 @@ pub(crate) fn run(options: &Options) -> Result<(), AnyError> {
 
 async fn work(options: &Options, brief: Brief) -> Result<(), AnyError> {
     let opening = Stopwatch::start();
-    let hub = TaskHub::options()
-        .max_live_instances(brief.max_live)
-        .open(&options.dir)
-        .await?;
+    let mut settings = TaskHub::options().max_live_instances(brief.max_live);
+    if let Some(death) = brief.death {
+        settings = settings.store_hook(Arc::new(Doom::new(death)));
+    }
+    let hub = settings.open(&options.dir).await?;
     let mut worker = Some(hub.worker().register_all().start().await?);
     let open_us = u64::try_from(opening.elapsed().as_micros())?;
     report(&Line::Ready { open_us });
 
     let clients = Arc::new(Clients {
         client: hub.client(),
-        seed: options.seed,
+        plans: brief.plans,
         round: brief.round,
         asks: AtomicU64::new(0),
         next: AtomicU64::new(brief.first),
     });
-    let restarts = restart(&hub, &mut worker, rng(&[options.seed, brief.round]), &brief);
+    let restarts = restart(
+        &hub,
+        &mut worker,
+        rng(&[brief.plans.seed, brief.round]),
+        &brief,
+    );
     let ((), restarted) = tokio::join!(clients.drive_all(&brief), restarts);
     restarted?;
     let Some(known) = brief.finish else {

@@ -6,7 +6,7 @@ use std::fmt;
 use super::instance::{Begun, Floor, Judged, Known};
 use crate::child::Brief;
 use crate::line::Line;
-use crate::plan::Plan;
+use crate::plan::Plans;
 
 /// How a promise is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,10 +52,17 @@ pub(crate) struct Counts {
     pub(crate) came_through: u64,
 }
 
+impl Counts {
+    /// What was promised, and is checked.
+    pub(crate) fn acknowledged(self) -> u64 {
+        self.starts + self.events + self.completions + self.terminations
+    }
+}
+
 /// What is known so far.
 #[derive(Debug)]
 pub(crate) struct Model {
-    seed: u64,
+    plans: Plans,
     round: u64,
     known: BTreeMap<u64, Known>,
     /// Those that were not seen to have ended.
@@ -67,9 +74,9 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(plans: Plans) -> Self {
         Self {
-            seed,
+            plans,
             round: 0,
             known: BTreeMap::new(),
             open: BTreeSet::new(),
@@ -90,6 +97,7 @@ impl Model {
         let exists = |n: &u64| self.known.get(n).is_some_and(Known::exists);
         let (open, unsure) = self.open.iter().copied().partition(exists);
         Brief {
+            plans: self.plans,
             round: self.round,
             starts: 0,
             at_once: 0,
@@ -99,6 +107,7 @@ impl Model {
             finish: None,
             max_live: 20_000,
             restarts: 0,
+            death: None,
         }
     }
 
@@ -163,7 +172,7 @@ impl Model {
             Line::Read { ask, view, .. } => {
                 let floor = self.asked.remove(ask).unwrap_or_default();
                 self.counts.reads += 1;
-                let plan = Plan::of(self.seed, n);
+                let plan = self.plans.of(n);
                 let ended = known.read(&plan, floor, view.as_ref(), self.round)?;
                 if ended && self.open.remove(&n) {
                     self.counts.completions += 1;
@@ -183,7 +192,7 @@ impl Model {
                 ..
             } => {
                 self.counts.attempts += 1;
-                let plan = Plan::of(self.seed, n);
+                let plan = self.plans.of(n);
                 let begun = Begun {
                     key: key.clone(),
                     input: *input,

@@ -13,7 +13,7 @@ use crate::clock::Stopwatch;
 
 /// A child that runs. Dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
     started: Stopwatch,
@@ -22,12 +22,11 @@ pub(super) struct Process {
 const SIGKILL: i32 = 9;
 
 impl Process {
-    pub(super) fn start(dir: &Path, seed: u64, brief: &Brief) -> Result<Self, AnyError> {
+    pub(crate) fn start(dir: &Path, brief: &Brief) -> Result<Self, AnyError> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("child")
             .arg("--dir")
             .arg(dir)
-            .args(["--seed", &seed.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -46,7 +45,7 @@ impl Process {
     }
 
     /// How long it runs already.
-    pub(super) fn age(&self) -> Duration {
+    pub(crate) fn age(&self) -> Duration {
         self.started.elapsed()
     }
 
@@ -55,7 +54,7 @@ impl Process {
     /// # Errors
     ///
     /// [`Timeout`] when it is.
-    pub(super) fn line(&self, before: Duration) -> Result<Option<String>, Timeout> {
+    pub(crate) fn line(&self, before: Duration) -> Result<Option<String>, Timeout> {
         let wait = self.started.left_of(before).ok_or(Timeout)?;
         match self.lines.recv_timeout(wait) {
             Ok(line) => Ok(Some(line)),
@@ -65,7 +64,7 @@ impl Process {
     }
 
     /// Kills it and returns what it said before, and how it ended if it was not by that.
-    pub(super) fn kill(mut self) -> Result<(Vec<String>, Option<ExitStatus>), AnyError> {
+    pub(crate) fn kill(mut self) -> Result<(Vec<String>, Option<ExitStatus>), AnyError> {
         self.child.kill()?;
         let status = self.child.wait()?;
         let lines = self.lines.iter().collect();
@@ -73,7 +72,7 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub(super) fn wait(mut self) -> Result<ExitStatus, AnyError> {
+    pub(crate) fn wait(mut self) -> Result<ExitStatus, AnyError> {
         Ok(self.child.wait()?)
     }
 }
@@ -88,7 +87,7 @@ impl Drop for Process {
 
 /// It took too long.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeout;
+pub(crate) struct Timeout;
 
 /// Hands on every line that has its end; what a kill has cut off is dropped.
 fn whole_lines(out: impl Read, mut take: impl FnMut(String) -> bool) {

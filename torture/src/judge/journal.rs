@@ -8,24 +8,24 @@ use crate::line::Line;
 
 /// The file, open for writing.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
 impl Journal {
-    pub(super) fn create(dir: &Path) -> io::Result<Self> {
+    pub(crate) fn create(dir: &Path) -> io::Result<Self> {
         let path = dir.join("journal");
         let file = BufWriter::new(File::create(&path)?);
         Ok(Self { path, file })
     }
 
-    pub(super) fn note(&mut self, line: &str) -> io::Result<()> {
+    pub(crate) fn note(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.file, "{line}")
     }
 
     /// What was said of an instance, and between which processes.
-    pub(super) fn lines_of(&mut self, n: u64) -> io::Result<Vec<String>> {
+    pub(crate) fn lines_of(&mut self, n: u64) -> io::Result<Vec<String>> {
         self.file.flush()?;
         let mut lines = Vec::new();
         for text in BufReader::new(File::open(&self.path)?).lines() {

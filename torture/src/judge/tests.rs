@@ -4,9 +4,12 @@ use durable_core::RuntimeStatus::{self, Completed, Failed, Pending, Running, Ter
 
 use super::model::{Breach, Model};
 use crate::line::{Digest, End, Line, View};
-use crate::plan::{Plan, Program};
+use crate::plan::{Load, Plan, Plans, Program};
 
-const SEED: u64 = 1;
+const PLANS: Plans = Plans {
+    seed: 1,
+    load: Load::Brisk,
+};
 
 /// A story of one instance, told line by line.
 struct Story {
@@ -18,12 +21,12 @@ struct Story {
 
 /// The first instance of this kind.
 fn story(is_it: impl Fn(&Plan) -> bool) -> Story {
-    let found = (0..1_000).find(|n| is_it(&Plan::of(SEED, *n)));
+    let found = (0..1_000).find(|n| is_it(&PLANS.of(*n)));
     let n = found.expect("one of every kind");
-    let mut model = Model::new(SEED);
+    let mut model = Model::new(PLANS);
     model.begin_round();
     Story {
-        plan: Plan::of(SEED, n),
+        plan: PLANS.of(n),
         n,
         model,
         asks: 0,
