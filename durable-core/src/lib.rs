@@ -191,7 +191,7 @@ pub use replay::{
 };
 pub use retry::RetryPolicy;
 pub use runtime::{
-    Client, HubError, Instance, InstanceError, OrchestrationError, OrchestrationStatus,
+    Client, HubError, Instance, InstanceError, OrchestrationError, OrchestrationStatus, PurgeError,
     StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Worker, WorkerBuilder,
     WorkerError,
 };

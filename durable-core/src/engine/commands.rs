@@ -28,6 +28,7 @@ impl<R: Answer> Engine<R> {
             }
             Command::Status { id } => self.look_at(&id, Want::Status(reply)),
             Command::Wait { id } => self.look_at(&id, Want::Wait(reply)),
+            Command::Purge { id } => self.look_at(&id, Want::Purge(reply)),
             Command::Raise { id, name, data } => {
                 let event = Event::EventRaised { name, data };
                 self.send(
@@ -55,15 +56,18 @@ impl<R: Answer> Engine<R> {
 
     /// Goes on with an instance in memory, or with a glimpse of it.
     pub(super) fn look_at(&mut self, id: &InstanceId, want: Want<R>) {
-        let Some(instance) = self
+        let here = self
             .ids
             .get(id)
-            .and_then(|number| self.instances.get(number))
-        else {
-            return self.fetch(Fetch::Glimpse(id.clone()), want);
-        };
-        let (number, snapshot) = (instance.number(), instance.snapshot());
-        self.looked_at(Some((number, snapshot)), want);
+            .and_then(|number| self.instances.get(number));
+        if let Some(instance) = here {
+            let (number, snapshot) = (instance.number(), instance.snapshot());
+            self.looked_at(Some((number, snapshot)), want);
+        } else if self.purges.is_gone(id) {
+            self.looked_at(None, want);
+        } else {
+            self.fetch(Fetch::Glimpse(id.clone()), want);
+        }
     }
 
     pub(super) fn looked_at(&mut self, found: Option<(InstanceNumber, Snapshot)>, want: Want<R>) {
@@ -74,7 +78,7 @@ impl<R: Answer> Engine<R> {
                 self.work
                     .reply(reply, Response::AlreadyExists(snapshot.header.status));
             }
-            (Want::Status(reply) | Want::Wait(reply), None) => {
+            (Want::Status(reply) | Want::Wait(reply) | Want::Purge(reply), None) => {
                 self.work.reply(reply, Response::NotFound);
             }
             (Want::Wait(reply), Some((number, snapshot)))
@@ -89,6 +93,7 @@ impl<R: Answer> Engine<R> {
             (Want::Status(reply) | Want::Wait(reply), Some((_, snapshot))) => {
                 self.work.reply(reply, response(snapshot));
             }
+            (Want::Purge(reply), Some((_, snapshot))) => self.purge(snapshot.header, reply),
             (Want::Mail(_) | Want::AttemptEnded { .. } | Want::Fire(_) | Want::Load, _) => {}
         }
     }
@@ -138,9 +143,12 @@ impl<R: Answer> Engine<R> {
     }
 
     pub(super) fn send(&mut self, id: InstanceId, mail: Mail<R>) {
-        match self.ids.get(&id) {
-            Some(number) => self.on_number(*number, Want::Mail(mail)),
-            None => self.fetch(Fetch::Instance(InstanceKey::Id(id)), Want::Mail(mail)),
+        if let Some(number) = self.ids.get(&id) {
+            self.on_number(*number, Want::Mail(mail));
+        } else if self.purges.is_gone(&id) {
+            self.refuse(vec![Want::Mail(mail)], &Response::NotFound);
+        } else {
+            self.fetch(Fetch::Instance(InstanceKey::Id(id)), Want::Mail(mail));
         }
     }
 }

@@ -31,7 +31,9 @@ impl<R: Answer> Engine<R> {
                 attempt_ended(&mut self.work, instance, key, result)
             }
             Want::Fire(timer) => fire(&mut self.work, instance, timer),
-            Want::Load | Want::Start(..) | Want::Status(_) | Want::Wait(_) => false,
+            Want::Load | Want::Start(..) | Want::Status(_) | Want::Wait(_) | Want::Purge(_) => {
+                false
+            }
         };
         if has_work {
             self.make_ready(number);

@@ -59,6 +59,10 @@ pub(crate) enum Command {
     Wait {
         id: InstanceId,
     },
+    /// Removes everything of an instance that has ended.
+    Purge {
+        id: InstanceId,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,8 @@ pub(crate) enum Response {
     NotFound,
     /// The instance has ended and takes nothing any more.
     Ended(RuntimeStatus),
+    /// It has not, and is not purged.
+    NotEnded(RuntimeStatus),
     /// The instance takes no turns, and no more events are kept for it.
     TooManyWaiting,
     /// The running worker has no such orchestrator; the text lists those it has.

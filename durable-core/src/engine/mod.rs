@@ -14,6 +14,7 @@ mod commit;
 mod delivery;
 mod instance;
 mod message;
+mod purge;
 mod reading;
 mod residence;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::store::{InstanceKey, Recovered, TimerKey};
 use crate::time::Timestamp;
 
 use self::instance::{Body, Instance, Mail};
+use self::purge::Purges;
 use self::timers::Timers;
 use self::work::Work;
 
@@ -116,6 +118,7 @@ pub(crate) struct Engine<R> {
     to_load: VecDeque<InstanceNumber>,
     /// Ended, and to be forgotten once this commit is durable.
     leaving: VecDeque<(u64, InstanceNumber)>,
+    purges: Purges<R>,
     /// Instances in memory, least recently used first.
     by_use: BTreeMap<u64, InstanceNumber>,
     uses: u64,
@@ -132,6 +135,7 @@ enum Want<R> {
     Start(StartRequest, R),
     Status(R),
     Wait(R),
+    Purge(R),
     Mail(Mail<R>),
     AttemptEnded {
         key: ActivityKey,
@@ -182,6 +186,7 @@ impl<R: Answer> Engine<R> {
             fetching_timers: false,
             to_load: VecDeque::new(),
             leaving: VecDeque::new(),
+            purges: Purges::default(),
             by_use: BTreeMap::new(),
             uses: 0,
             live_bytes: 0,
@@ -195,6 +200,7 @@ impl<R: Answer> Engine<R> {
         self.work.now = now;
         self.durable = durable;
         self.work.timers.durable(durable);
+        self.purges.durable(durable);
         while let Some((commit, number)) = self.leaving.front().copied()
             && commit <= durable
         {
@@ -204,6 +210,7 @@ impl<R: Answer> Engine<R> {
                 self.forget(number);
             }
         }
+        self.purge_waiting();
         self.load_some();
         self.fire_due();
     }
@@ -254,6 +261,7 @@ impl<R: Answer> Engine<R> {
             Input::Nudge => {
                 self.nudged = false;
                 self.load_some();
+                self.purge_waiting();
             }
         }
     }

@@ -1,10 +1,11 @@
 //! What must be read before the engine can go on, and going on once it was.
 
 use crate::engine::instance::{Body, Instance};
-use crate::engine::message::{Effect, Fetch, Fetched, Response, Snapshot, StartRequest};
+use crate::engine::message::{Fetch, Fetched, Response, Snapshot};
 use crate::engine::work::keep_since;
 use crate::engine::{Answer, Engine, Want};
 use crate::history::Pending;
+use crate::id::InstanceId;
 use crate::replay::{Problem, ProblemKind};
 use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored};
 use crate::time::Timestamp;
@@ -41,7 +42,11 @@ impl<R: Answer> Engine<R> {
                 self.work.timers.read(timers, self.durable);
                 self.fire_due();
             }
-            Ok(Fetched::Glimpse(glimpse)) => self.glimpsed(glimpse, wants),
+            Ok(Fetched::Glimpse(glimpse)) => {
+                if let Fetch::Glimpse(id) = fetch {
+                    self.glimpsed(id, glimpse, wants);
+                }
+            }
             Ok(Fetched::Instance(stored)) => self.loaded(stored, wants),
             Err(error) => {
                 tracing::error!(%error, ?fetch, "cannot read from the store");
@@ -79,10 +84,13 @@ impl<R: Answer> Engine<R> {
 
     /// It cannot go on: whoever asked is told so, and an attempt whose answer nobody takes runs no
     /// more.
-    fn refuse(&mut self, wants: Vec<Want<R>>, response: &Response) {
+    pub(super) fn refuse(&mut self, wants: Vec<Want<R>>, response: &Response) {
         for want in wants {
             let reply = match want {
-                Want::Start(_, reply) | Want::Status(reply) | Want::Wait(reply) => Some(reply),
+                Want::Start(_, reply)
+                | Want::Status(reply)
+                | Want::Wait(reply)
+                | Want::Purge(reply) => Some(reply),
                 Want::Mail(mail) => mail.reply,
                 Want::AttemptEnded { key, .. } => {
                     self.work.running.remove(&key);
@@ -96,7 +104,7 @@ impl<R: Answer> Engine<R> {
         }
     }
 
-    fn glimpsed(&mut self, glimpse: Option<Glimpse>, wants: Vec<Want<R>>) {
+    fn glimpsed(&mut self, id: &InstanceId, glimpse: Option<Glimpse>, wants: Vec<Want<R>>) {
         let found = glimpse.map(|glimpse| {
             let mut snapshot = Snapshot::of_glimpse(glimpse);
             if !self.damaged.is_empty()
@@ -107,12 +115,9 @@ impl<R: Answer> Engine<R> {
             (snapshot.header.number, snapshot)
         });
         for want in wants {
-            // One of them may have created it.
-            if let Want::Start(StartRequest { id, .. }, _) = &want
-                && self.ids.contains_key(id)
-            {
-                let id = id.clone();
-                self.look_at(&id, want);
+            // One of them may have created or purged it.
+            if self.ids.contains_key(id) || self.purges.is_gone(id) {
+                self.look_at(id, want);
             } else {
                 self.looked_at(found.clone(), want);
             }
@@ -217,9 +222,8 @@ impl<R: Answer> Engine<R> {
             }
         }
         // The rest follows: an instance whose last turn is not readable yet, once it is.
-        if !self.to_load.is_empty() && !self.nudged {
-            self.nudged = true;
-            self.work.effects.push(Effect::Nudge);
+        if !self.to_load.is_empty() {
+            self.nudge();
         }
     }
 }

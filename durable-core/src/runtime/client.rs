@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::error::{HubError, InstanceError, OrchestrationError, StartError};
+use super::error::{HubError, InstanceError, OrchestrationError, PurgeError, StartError};
 use super::hub::Shared;
 use super::status::OrchestrationStatus;
 use crate::engine::{Command, Response, StartRequest};
@@ -181,6 +181,43 @@ impl Client {
         let reason = Some(FailureDetails::shortened(reason.into()));
         self.tell(id.clone(), Command::Terminate { id, reason })
             .await
+    }
+
+    /// Removes everything that is kept of an instance which has ended: its history, its output,
+    /// its status. Its id can be used again then, for another instance.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{PurgeError, RuntimeStatus, TaskHub};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let client = hub.client();
+    /// client.start_by_name("fulfil", "42").id("order-42").await?;
+    /// let refused = client.purge("order-42").await;
+    /// assert!(matches!(refused, Err(PurgeError::NotEnded { status: RuntimeStatus::Pending, .. })));
+    ///
+    /// client.terminate("order-42", "no longer wanted").await?;
+    /// client.purge("order-42").await?;
+    /// assert!(client.status("order-42").await?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PurgeError`] if there is no such instance, or if it has not ended.
+    pub async fn purge(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> Result<(), PurgeError> {
+        let id: InstanceId = id.try_into().map_err(Into::into)?;
+        match self.shared.ask(Command::Purge { id: id.clone() }).await? {
+            Response::Done => Ok(()),
+            Response::NotFound => Err(PurgeError::NotFound { id }),
+            Response::NotEnded(status) => Err(PurgeError::NotEnded { id, status }),
+            other => Err(unexpected(&other).into()),
+        }
     }
 
     async fn tell(&self, id: InstanceId, command: Command) -> Result<(), InstanceError> {
@@ -393,6 +430,15 @@ impl<O: Orchestrator> Instance<O> {
     /// As there.
     pub async fn terminate(&self, reason: impl Into<String>) -> Result<(), InstanceError> {
         self.client.terminate(&self.id, reason).await
+    }
+
+    /// See [`Client::purge`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn purge(&self) -> Result<(), PurgeError> {
+        self.client.purge(&self.id).await
     }
 }
 

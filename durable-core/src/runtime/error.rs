@@ -117,6 +117,34 @@ pub enum InstanceError {
     Hub(#[from] HubError),
 }
 
+/// Why an instance was not purged. Nothing was removed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PurgeError {
+    /// The id breaks a rule, so there is no such instance.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidInstanceId),
+    /// There is no such instance: it never was, or was purged before.
+    #[error("there is no instance {id}")]
+    NotFound {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The instance has not ended: wait for its end, or terminate it first.
+    #[error(
+        "instance {id} has not ended: it is {status}; wait for its end or terminate it before it is purged"
+    )]
+    NotEnded {
+        /// The id.
+        id: InstanceId,
+        /// What it is doing.
+        status: RuntimeStatus,
+    },
+    /// The hub failed.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
 /// How an orchestration ended, if not with its output, as whoever waits for it sees it.
 ///
 /// `E` is the orchestrator's own error type where serde can write and read it, else

@@ -11,7 +11,7 @@ mod status;
 mod worker;
 
 pub use client::{Client, Instance, StartByName, StartOrchestration};
-pub use error::{HubError, InstanceError, OrchestrationError, StartError, WorkerError};
+pub use error::{HubError, InstanceError, OrchestrationError, PurgeError, StartError, WorkerError};
 pub use hub::{TaskHub, TaskHubOptions};
 pub use status::OrchestrationStatus;
 pub use worker::{Worker, WorkerBuilder};

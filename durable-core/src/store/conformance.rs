@@ -51,6 +51,7 @@ fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
     who_is_active_is_known_after_any_number_of_changes(&fresh());
     turns_of_any_size_come_back(&fresh());
     ids_that_look_alike_are_apart(&fresh());
+    a_purged_instance_is_gone_and_its_neighbours_are_not(&fresh());
     an_active_instance_that_is_gone_is_damage(&fresh());
     a_gap_in_a_history_is_damage(&fresh());
 }
@@ -417,6 +418,82 @@ fn ids_that_look_alike_are_apart<S: Store>(open: &impl Fn() -> S) {
     });
 }
 
+fn a_purged_instance_is_gone_and_its_neighbours_are_not<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let ids = ["x", "x1", "x "];
+    for (number, id) in (0..).zip(ids) {
+        let ops = vec![
+            append(number, 1, &first_turn(id)),
+            append(number, 2, &turn(2)),
+            put(&header(id, number, RuntimeStatus::Completed, 2)),
+        ];
+        commit(&store, number + 1, ops);
+    }
+    commit(&store, 4, vec![purge("x", 0)]);
+    let gone = |store: &S| {
+        assert_eq!(store.load(&by_id("x")).unwrap(), None);
+        assert_eq!(store.load(&by_number(0)).unwrap(), None);
+        assert_eq!(store.glimpse(&id("x")).unwrap(), None);
+        for id in ["x1", "x "] {
+            let stored = store.load(&by_id(id)).unwrap().unwrap();
+            assert_eq!(stored.header.id.as_str(), id);
+            assert!(store.glimpse(&stored.header.id).unwrap().is_some());
+        }
+    };
+    gone(&store);
+    // Its id, again, in the commit in which another is purged.
+    let again = header("x", 3, RuntimeStatus::Running, 1);
+    let first = append(3, 1, &first_turn("x"));
+    commit(&store, 5, vec![purge("x1", 1), first, put(&again)]);
+    and_reopened(store, open, |store| {
+        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        assert_eq!((stored.header, stored.turns.len()), (again.clone(), 1));
+        assert_eq!(store.load(&by_number(0)).unwrap(), None);
+        assert_eq!(store.load(&by_id("x1")).unwrap(), None);
+        assert_eq!(store.recover().unwrap().created, 4);
+    });
+}
+
+/// Whatever there is of it, and in as many chunks as that takes.
+#[test]
+fn a_purge_leaves_no_key_behind() {
+    let memory = MemoryKv::default();
+    let store = open(memory.clone()).unwrap();
+    let neighbour = vec![
+        append(0, 1, &first_turn("w")),
+        put(&header("w", 0, RuntimeStatus::Running, 1)),
+        message(0, 5),
+    ];
+    commit(&store, 1, neighbour);
+    let before = pairs(&memory);
+    let large = Header {
+        custom_status: Some(json(&format!("\"{}\"", "x".repeat(40_000)))),
+        ..header("x", 1, RuntimeStatus::Completed, 99)
+    };
+    let mut ops = vec![put(&large)];
+    ops.extend((1..=99).map(|n| append(1, n, &turn(n))));
+    ops.extend((90..110).map(|seq| message(1, seq)));
+    ops.extend([0, 7].map(|execution| Op::PutAttempts {
+        number: InstanceNumber(1),
+        execution: ExecutionId(execution),
+        call: CallId(1),
+        attempts: Attempts {
+            failed: 1,
+            due: Timestamp(1),
+        },
+    }));
+    commit(&store, 2, ops);
+    assert!(pairs(&memory).len() > before.len() + 100);
+    commit(&store, 3, vec![purge("x", 1)]);
+    let all_but_meta = |pairs: Vec<(Vec<u8>, Vec<u8>)>| -> Vec<_> {
+        pairs
+            .into_iter()
+            .filter(|(key, _)| key[0] != b'm')
+            .collect()
+    };
+    assert_eq!(all_but_meta(pairs(&memory)), all_but_meta(before));
+}
+
 fn an_active_instance_that_is_gone_is_damage<S: Store>(open: &impl Fn() -> S) {
     let store = open();
     commit(&store, 1, vec![active(0, true)]);
@@ -736,6 +813,14 @@ fn take(number: u64, seq: u64) -> Op {
         number: InstanceNumber(number),
         seq,
         event: event(seq),
+    }
+}
+
+fn purge(name: &str, number: u64) -> Op {
+    Op::Purge {
+        id: id(name),
+        number: InstanceNumber(number),
+        status: RuntimeStatus::Completed,
     }
 }
 

@@ -63,6 +63,13 @@ pub(crate) enum Op {
         number: InstanceNumber,
         active: bool,
     },
+    /// Removes all that is kept of an instance: header, turns of every execution, messages,
+    /// attempts. It has ended with `status`, so no timer of it is left.
+    Purge {
+        id: InstanceId,
+        number: InstanceNumber,
+        status: RuntimeStatus,
+    },
 }
 
 /// An entry of the time-ordered index of what is due.
@@ -166,7 +173,7 @@ impl std::fmt::Debug for SigningKey {
 /// `prepare` is called in commit order by one thread; `apply` in the same order, perhaps by
 /// another; `sync` covers everything applied before. After an error of one of the three nothing
 /// more is committed. Reads see what was applied; an instance is read only when nothing of it is
-/// prepared and not applied.
+/// prepared and not applied, and `prepare` may read one that is to be purged.
 pub(crate) trait Store: Send + Sync + 'static {
     /// A commit in the store's own form.
     type Prepared: Send + 'static;

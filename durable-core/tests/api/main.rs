@@ -13,6 +13,7 @@ mod bad_input;
 mod determinism;
 mod inline;
 mod lifecycle;
+mod purge;
 mod restart;
 
 use std::future::IntoFuture;

@@ -487,6 +487,7 @@ fn target(command: &Command) -> &InstanceId {
         | Command::Raise { id, .. }
         | Command::Terminate { id, .. }
         | Command::Status { id }
-        | Command::Wait { id } => id,
+        | Command::Wait { id }
+        | Command::Purge { id } => id,
     }
 }

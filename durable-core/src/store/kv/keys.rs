@@ -75,13 +75,18 @@ pub(super) fn messages_of(number: InstanceNumber) -> RecordKey {
 }
 
 pub(super) fn attempts(number: InstanceNumber, execution: ExecutionId, call: CallId) -> RecordKey {
-    let mut key = attempts_of(number, execution);
+    let mut key = attempts_of_execution(number, execution);
     key.extend_from_slice(&call.0.to_be_bytes());
     key
 }
 
+/// All attempts of an instance.
+pub(super) fn attempts_of(number: InstanceNumber) -> RecordKey {
+    key(ATTEMPTS, [&number.0.to_be_bytes()])
+}
+
 /// The attempts of one execution.
-pub(super) fn attempts_of(number: InstanceNumber, execution: ExecutionId) -> RecordKey {
+pub(super) fn attempts_of_execution(number: InstanceNumber, execution: ExecutionId) -> RecordKey {
     key(
         ATTEMPTS,
         [&number.0.to_be_bytes(), &execution.0.to_be_bytes()],

@@ -13,6 +13,7 @@ mod record;
 pub(crate) mod sled;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -74,10 +75,10 @@ struct Ledger {
 /// The one record that every commit rewrites: how far the store has come, and how many records of
 /// each kind there must be, so that a full check notices one that is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Meta {
+pub(crate) struct Meta {
     commit: u64,
     created: u64,
-    purged: u64,
+    pub(crate) purged: u64,
     turns: u64,
 }
 
@@ -142,6 +143,11 @@ impl<K: KeyValue> KvStore<K> {
         kv.apply(kv.batch(writes))?;
         kv.sync(Mark::default())?;
         Ok(hub)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn meta(&self) -> Meta {
+        self.ledger(|ledger| ledger.meta.clone())
     }
 
     fn ledger<R>(&self, f: impl FnOnce(&mut Ledger) -> R) -> R {
@@ -245,7 +251,42 @@ impl<K: KeyValue> KvStore<K> {
             Op::SetActive { number, active } => {
                 sums.active.insert(number, active);
             }
+            Op::Purge {
+                id,
+                number,
+                status: _,
+            } => {
+                sums.meta.purged += 1;
+                self.write_purge(&id, number, sums, writes)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Nothing of the instance is prepared and not applied, so what can be read is all of it.
+    fn write_purge(
+        &self,
+        id: &InstanceId,
+        number: InstanceNumber,
+        sums: &mut Sums<'_>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), StoreError> {
+        let mut remove = |prefix: &[u8]| {
+            let mut records = 0;
+            self.kv
+                .scan(prefix, &keys::end_of(prefix), &mut |key, _| {
+                    records += u64::from(record::is_first_chunk(key));
+                    writes.push(Write::Remove(key.to_vec()));
+                    ControlFlow::Continue(())
+                })
+                .map(|()| records)
+        };
+        remove(&keys::header(id))?;
+        remove(&keys::messages_of(number))?;
+        remove(&keys::attempts_of(number))?;
+        let turns = remove(&keys::turns_of(number))?;
+        // Of a damaged history there may be more than were counted.
+        sums.meta.turns = sums.meta.turns.saturating_sub(turns);
         Ok(())
     }
 

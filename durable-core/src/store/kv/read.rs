@@ -119,7 +119,7 @@ pub(super) fn instance(
     }
     for (key, body) in all(
         kv,
-        &keys::attempts_of(number, stored.header.execution),
+        &keys::attempts_of_execution(number, stored.header.execution),
         usize::MAX,
     )? {
         let call = CallId(keys::trailing_u32(&key).unwrap_or_default());

@@ -29,6 +29,11 @@ pub(super) fn chunk_key(key: &[u8], chunk: u16) -> Vec<u8> {
     chunk_key
 }
 
+/// Whether a record begins with the pair of this key.
+pub(super) fn is_first_chunk(chunk_key: &[u8]) -> bool {
+    chunk_key.ends_with(&0_u16.to_be_bytes())
+}
+
 fn chunks(body: usize, max_value: usize) -> Result<u16, StoreError> {
     let room = max_value.saturating_sub(HEAD).max(1);
     u16::try_from(body.div_ceil(room).max(1)).map_err(|_| {

@@ -1,0 +1,90 @@
+//! Purging: an instance that has ended leaves the store, and its id is free again.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::engine::message::{Effect, Response};
+use crate::engine::{Answer, Engine, Want};
+use crate::id::InstanceId;
+use crate::store::{Header, InstanceKey, Op};
+
+/// What was purged or is to be.
+#[derive(Debug)]
+pub(super) struct Purges<R> {
+    /// The end of these is not durable yet, so the store may lack some of what is to be removed.
+    waiting: Vec<(InstanceId, R)>,
+    /// Purged by commits that may not be readable yet: the store may still show them.
+    gone: BTreeSet<InstanceId>,
+    /// Those commits, oldest first.
+    commits: VecDeque<(u64, InstanceId)>,
+}
+
+impl<R> Default for Purges<R> {
+    fn default() -> Self {
+        Self {
+            waiting: Vec::new(),
+            gone: BTreeSet::new(),
+            commits: VecDeque::new(),
+        }
+    }
+}
+
+impl<R> Purges<R> {
+    /// Whether the store shows an instance of this id that is no more.
+    pub(super) fn is_gone(&self, id: &InstanceId) -> bool {
+        self.gone.contains(id)
+    }
+
+    fn purged(&mut self, id: InstanceId, commit: u64) {
+        self.gone.insert(id.clone());
+        self.commits.push_back((commit, id));
+    }
+
+    /// The store shows what is true after this commit.
+    pub(super) fn durable(&mut self, durable: u64) {
+        while let Some((commit, id)) = self.commits.front()
+            && *commit <= durable
+        {
+            self.gone.remove(id);
+            self.commits.pop_front();
+        }
+    }
+}
+
+impl<R: Answer> Engine<R> {
+    /// Purges the instance with this header, if it has ended.
+    pub(super) fn purge(&mut self, header: Header, reply: R) {
+        let Header {
+            id, number, status, ..
+        } = header;
+        if !status.is_terminal() {
+            return self.work.reply(reply, Response::NotEnded(status));
+        }
+        if self.instances.contains_key(&number) {
+            self.purges.waiting.push((id, reply));
+            return self.nudge();
+        }
+        self.damaged.remove(&InstanceKey::Id(id.clone()));
+        self.damaged.remove(&InstanceKey::Number(number));
+        self.purges.purged(id.clone(), self.work.commit());
+        self.work.ops.push(Op::Purge { id, number, status });
+        self.work.reply(reply, Response::Done);
+    }
+
+    /// Goes on with those that waited for their instance to leave memory.
+    pub(super) fn purge_waiting(&mut self) {
+        for (id, reply) in std::mem::take(&mut self.purges.waiting) {
+            self.look_at(&id, Want::Purge(reply));
+        }
+    }
+
+    /// Has the shell say when everything that has happened so far is durable.
+    pub(super) fn nudge(&mut self) {
+        if !self.nudged {
+            self.nudged = true;
+            self.work.effects.push(Effect::Nudge);
+        }
+    }
+}
