@@ -191,9 +191,9 @@ pub use replay::{
 };
 pub use retry::RetryPolicy;
 pub use runtime::{
-    Client, HubError, Instance, InstanceError, OrchestrationError, OrchestrationStatus, PurgeError,
-    StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Worker, WorkerBuilder,
-    WorkerError,
+    Client, Health, HubError, Instance, InstanceError, OrchestrationError, OrchestrationStatus,
+    PurgeError, StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Worker,
+    WorkerBuilder, WorkerError,
 };
 pub use store::{OpenError, RuntimeStatus, StoreError};
 #[doc(no_inline)]

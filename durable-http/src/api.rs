@@ -1,15 +1,19 @@
 //! The management API of a hub.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use durable_core::{Client, InstanceId, InvalidInstanceId, OrchestrationStatus};
+use http::header::RETRY_AFTER;
 use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
 
 use crate::auth::{Own, Rules};
 use crate::body::Limits;
 use crate::builder::HttpApiBuilder;
+use crate::error::ApiError;
 use crate::links::{Base, Grant, InstanceLinks};
-use crate::response::{CheckStatusResponse, StatusResponse};
+use crate::response::{CheckStatusResponse, ResponseBody, StatusResponse, whole_seconds};
 use crate::routes::BasePath;
 
 /// The management API of a hub, as a `tower` service; see the [crate](crate). Cheap to clone.
@@ -28,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) base_path: BasePath,
     pub(crate) own: Own,
     pub(crate) limits: Limits,
+    pub(crate) retry_after: Duration,
 }
 
 impl HttpApi {
@@ -78,6 +83,16 @@ impl HttpApi {
 
     pub(crate) fn inner(&self) -> &Inner {
         &self.inner
+    }
+
+    /// The answer to a request that is not done.
+    pub(crate) fn refusal(&self, error: ApiError) -> Response<ResponseBody> {
+        let mut response = error.into_response();
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = HeaderValue::from(whole_seconds(self.inner.retry_after));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
     }
 
     pub(crate) fn client(&self) -> &Client {

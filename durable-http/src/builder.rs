@@ -26,6 +26,7 @@ pub struct HttpApiBuilder {
     public_url: Option<String>,
     hosts: Vec<String>,
     limits: Limits,
+    retry_after: Duration,
 }
 
 impl HttpApiBuilder {
@@ -43,6 +44,7 @@ impl HttpApiBuilder {
                 bytes: 2 * 1024 * 1024,
                 time: Duration::from_secs(30),
             },
+            retry_after: Duration::from_secs(10),
         }
     }
 
@@ -143,6 +145,13 @@ impl HttpApiBuilder {
         self
     }
 
+    /// When a client should try again that was answered 503: because the hub was closed, because its
+    /// store failed. Sent as `Retry-After` in whole seconds. Default: 10.
+    pub fn retry_after(mut self, retry_after: Duration) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+
     /// Builds it.
     ///
     /// # Errors
@@ -182,6 +191,7 @@ impl HttpApiBuilder {
             base_path,
             own,
             limits: self.limits,
+            retry_after: self.retry_after,
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! What is answered when something is not done.
 
-use durable_core::{HubError, InstanceError, StartError};
+use durable_core::{HubError, InstanceError, StartError, StoreError};
 use http::{Response, StatusCode};
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::models::ErrorBody;
 use crate::response::{ResponseBody, empty, json};
 
 /// Why a request is not answered with what it asks for. Nothing of the inside is in it, except in
-/// `Internal`, which is logged and not sent.
+/// the cause of the last two, which is logged and not sent.
 #[derive(Debug)]
 pub(crate) enum ApiError {
     Unauthorized(&'static str),
@@ -17,10 +17,16 @@ pub(crate) enum ApiError {
     Gone,
     BadRequest(String),
     Conflict(String),
-    BodyTooLarge { limit: usize },
+    BodyTooLarge {
+        limit: usize,
+    },
     BodyTooSlow,
     BodyEncoded,
-    Closed,
+    /// Later, or elsewhere, it may be.
+    Unavailable {
+        cause: String,
+        message: &'static str,
+    },
     Internal(String),
 }
 
@@ -36,7 +42,7 @@ impl ApiError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -53,7 +59,7 @@ impl ApiError {
             }
             Self::BodyTooSlow => ErrorBody::plain("the body took too long"),
             Self::BodyEncoded => ErrorBody::plain("the body must not be compressed"),
-            Self::Closed => incident("the hub is closed", "the service is shutting down"),
+            Self::Unavailable { cause, message } => incident(&cause, message),
             Self::Internal(cause) => incident(&cause, "something went wrong"),
         };
         json(status, &body)
@@ -70,8 +76,16 @@ fn incident(cause: &str, message: &'static str) -> ErrorBody {
 impl From<HubError> for ApiError {
     fn from(error: HubError) -> Self {
         match error {
-            HubError::Closed => Self::Closed,
-            error @ (HubError::Store(_) | _) => Self::Internal(error.to_string()),
+            HubError::Closed => Self::Unavailable {
+                cause: error.to_string(),
+                message: "the service is shutting down",
+            },
+            HubError::Store(StoreError::Fatal { .. }) => Self::Unavailable {
+                cause: error.to_string(),
+                message: "the service is not available",
+            },
+            // Damage of one instance: the others are served.
+            HubError::Store(_) | _ => Self::Internal(error.to_string()),
         }
     }
 }

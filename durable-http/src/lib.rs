@@ -25,6 +25,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # When the hub cannot do it
+//!
+//! A hub that was closed or whose store failed answers 503 with `Retry-After`; so does everything
+//! that a client may just try again, the same request unchanged. Whether to send requests here at all is for a route of the
+//! program's own to say, made of [`Client::health`](durable_core::Client::health):
+//!
+//! ```
+//! use axum::{Router, extract::State, http::StatusCode, routing::get};
+//! use durable_core::{Client, Health};
+//!
+//! async fn ready(State(client): State<Client>) -> (StatusCode, &'static str) {
+//!     match client.health() {
+//!         Health::Healthy => (StatusCode::OK, "ready"),
+//!         // Only opening the hub again mends it; the log says what happened.
+//!         Health::Failed { .. } => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+//!         _ => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # let hub = durable_core::TaskHub::in_memory().await?;
+//! # let api = durable_http::HttpApi::builder(hub.client()).admin_key("a key of 16 bytes or more").build()?;
+//! let app: Router = Router::new()
+//!     .route("/ready", get(ready))
+//!     .with_state(hub.client())
+//!     .nest_service("/runtime/webhooks/durabletask", api);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Start reading at `routes/table.rs`, the routing table; who may do what is decided in `auth`; the only
 //! file that knows a JSON key is `models`.
 

@@ -86,13 +86,19 @@ pub(crate) fn look_again(
     location: &str,
     retry_after: Duration,
 ) {
-    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
     let headers = response.headers_mut();
-    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    let seconds = HeaderValue::from(whole_seconds(retry_after));
+    headers.insert(RETRY_AFTER, seconds);
     // What is left after encoding can stand in a header.
     if let Ok(location) = HeaderValue::from_str(&legal(location)) {
         headers.insert(LOCATION, location);
     }
+}
+
+/// As `Retry-After` wants it, rounded up.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    let fraction = u64::from(duration.subsec_nanos() > 0);
+    duration.as_secs().saturating_add(fraction)
 }
 
 /// The status code that tells a client whether to ask again.
@@ -191,7 +197,11 @@ impl IntoFuture for StatusResponse {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async { self.answer().await.unwrap_or_else(ApiError::into_response) })
+        let api = self.api.clone();
+        Box::pin(async move {
+            let answer = self.answer().await;
+            answer.unwrap_or_else(|error| api.refusal(error))
+        })
     }
 }
 
@@ -230,6 +240,10 @@ impl IntoFuture for CheckStatusResponse {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async { self.answer().await.unwrap_or_else(ApiError::into_response) })
+        let api = self.api.clone();
+        Box::pin(async move {
+            let answer = self.answer().await;
+            answer.unwrap_or_else(|error| api.refusal(error))
+        })
     }
 }

@@ -39,7 +39,7 @@ impl HttpApi {
     async fn answer(&self, parts: Parts, body: RequestBody) -> Response<ResponseBody> {
         let answer = routes::answer(self, &parts, body);
         let answer = catch_panic(answer).await;
-        let mut response = answer.unwrap_or_else(ApiError::into_response);
+        let mut response = answer.unwrap_or_else(|error| self.refusal(error));
         if parts.method == Method::HEAD {
             *response.body_mut() = ResponseBody::default();
         }

@@ -40,29 +40,31 @@ impl<R> Default for Group<R> {
 }
 
 impl<R> Group<R> {
-    /// Applies the next commit. After an error nothing more is committed, ever.
+    /// Applies the next commit. After an error nothing more is committed, ever; the group still
+    /// holds all effects then, for whoever waits for them must be told before they are dropped.
     pub(crate) fn apply<S: Store>(
         &mut self,
         store: &S,
         next: ToCommit<S::Prepared, R>,
     ) -> Result<(), StoreError> {
+        self.effects.extend(next.effects);
         if let Some(prepared) = next.prepared {
             store.apply(prepared)?;
             self.applied = true;
         }
         self.newest = next.commit;
-        self.effects.extend(next.effects);
         Ok(())
     }
 
-    /// Makes the group durable. After an error nobody knows whether it is.
-    pub(crate) fn sync<S: Store>(self, store: &S) -> Result<Durable<R>, StoreError> {
+    /// Makes the group durable. After an error nobody knows whether it is; the group still holds
+    /// all effects then.
+    pub(crate) fn sync<S: Store>(&mut self, store: &S) -> Result<Durable<R>, StoreError> {
         if self.applied && !planted!(SkipSync) {
             store.sync()?;
         }
         Ok(Durable {
             commit: self.newest,
-            effects: self.effects,
+            effects: std::mem::take(&mut self.effects),
         })
     }
 }

@@ -96,7 +96,7 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    /// Takes jobs until the worker stops.
+    /// Takes jobs until the worker stops or the hub is gone; then nothing may run any more.
     pub(super) async fn run(self: Arc<Self>, mut jobs: UnboundedReceiver<Vec<ToWorker>>) {
         while let Some(jobs) = jobs.recv().await {
             for job in jobs {
@@ -106,6 +106,7 @@ impl Runner {
                 }
             }
         }
+        self.stop.cancel();
     }
 
     fn tokens<R>(&self, f: impl FnOnce(&mut BTreeMap<ActivityKey, CancellationToken>) -> R) -> R {

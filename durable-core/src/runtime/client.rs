@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::error::{HubError, InstanceError, OrchestrationError, PurgeError, StartError};
+use super::health::Health;
 use super::hub::Shared;
 use super::status::OrchestrationStatus;
 use crate::engine::{Command, Response, StartRequest};
@@ -68,6 +69,34 @@ impl Client {
             id: None,
             use_existing: false,
         })
+    }
+
+    /// How the hub is doing. Cheap, and never waits.
+    ///
+    /// For a route that tells a load balancer whether to send requests here:
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{Client, Health, TaskHub};
+    ///
+    /// /// 200 or 503, and a word that gives nothing away.
+    /// fn readiness(client: &Client) -> (u16, &'static str) {
+    ///     match client.health() {
+    ///         Health::Healthy => (200, "ready"),
+    ///         // Only a restart mends it; the log says what happened.
+    ///         Health::Failed { .. } => (503, "failed"),
+    ///         _ => (503, "not ready"),
+    ///     }
+    /// }
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// assert_eq!(readiness(&hub.client()), (200, "ready"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn health(&self) -> Health {
+        self.shared.condition.get()
     }
 
     /// A key that was made with this hub, never leaves its directory, and differs for each

@@ -11,36 +11,39 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 
 use super::activities::{Jobs, ToWorker};
-use super::shell::{Failure, Inbox, Reply, ToEngine};
+use super::health::Condition;
+use super::shell::{Inbox, Reply, ToEngine};
 use crate::engine::{Durable, Effect, Group, Input, ToCommit};
 use crate::store::{Store, StoreError};
 
 pub(super) struct Committer<S: Store> {
     pub(super) store: Arc<S>,
-    pub(super) queue: Receiver<ToCommit<S::Prepared, Reply>>,
     /// Everything up to this commit is durable.
     pub(super) durable: Arc<AtomicU64>,
     pub(super) jobs: Jobs,
     pub(super) inbox: Inbox,
-    pub(super) failure: Failure,
+    pub(super) condition: Condition,
 }
 
+type Queue<S> = Receiver<ToCommit<<S as Store>::Prepared, Reply>>;
+
 impl<S: Store> Committer<S> {
-    /// Runs until the engine is gone, then closes the store; or until the store fails.
-    pub(super) fn run(self) {
-        let result = self.commit_all().and_then(|()| self.store.close());
-        if let Err(error) = result {
-            tracing::error!(%error, "the store failed; the hub is closed");
-            self.failure.set(error);
-            // What was committed stays; what waited for this commit is never told otherwise.
-            drop(self.store.close());
+    /// Runs until the engine is gone, or until the store fails; then closes the store.
+    pub(super) fn run(self, queue: Queue<S>) {
+        let _watch = self.condition.watch();
+        let committed = self.commit_all(queue);
+        let closed = self.store.close();
+        if let Err(error) = committed.and(closed) {
+            self.condition.fail(error);
         }
     }
 
-    fn commit_all(&self) -> Result<(), StoreError> {
-        while let Ok(first) = self.queue.recv() {
+    fn commit_all(&self, queue: Queue<S>) -> Result<(), StoreError> {
+        // Also if this thread dies.
+        let _stop = StopEngine(&self.inbox);
+        while let Ok(first) = queue.recv() {
             let mut group = Group::default();
-            for commit in iter::once(first).chain(self.queue.try_iter()) {
+            for commit in iter::once(first).chain(queue.try_iter()) {
                 let applied = group.apply(&*self.store, commit);
                 applied.map_err(|error| self.failed(error))?;
             }
@@ -55,7 +58,7 @@ impl<S: Store> Committer<S> {
     /// Before anything is dropped: whoever waits for these commits is then told that the store
     /// failed, and that nobody knows whether they happened.
     fn failed(&self, error: StoreError) -> StoreError {
-        self.failure.set(error.clone());
+        self.condition.fail(error.clone());
         error
     }
 
@@ -73,5 +76,15 @@ impl<S: Store> Committer<S> {
         if !jobs.is_empty() {
             self.jobs.send(jobs);
         }
+    }
+}
+
+/// Ends the engine when nothing is committed any more: it may be asleep, and clients wait there for
+/// what now never happens. If it is gone already, nobody waits.
+struct StopEngine<'a>(&'a Inbox);
+
+impl Drop for StopEngine<'_> {
+    fn drop(&mut self) {
+        drop(self.0.send(ToEngine::Stop));
     }
 }

@@ -9,17 +9,18 @@ use tokio::sync::Semaphore;
 use super::activities::Jobs;
 use super::client::Client;
 use super::error::HubError;
-use super::shell::{Failure, Identity, Inbox, Launched, Reply, ToEngine, launch};
+use super::health::{Condition, Health};
+use super::shell::{Identity, Inbox, Launched, Reply, ToEngine, launch};
 use super::worker::WorkerBuilder;
 use crate::engine::{Command, Config, Input, MAX_STEP, Response};
 #[cfg(feature = "simulation")]
 use crate::simulation::StoreHook;
+use crate::store::OpenError;
 use crate::store::kv::KvStore;
 #[cfg(feature = "simulation")]
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
-use crate::store::{OpenError, StoreError};
 
 /// A task hub: orchestrations and all that is known of them, in one directory.
 ///
@@ -50,7 +51,7 @@ pub(super) struct Shared {
     pub(super) inbox: Inbox,
     permits: Arc<Semaphore>,
     pub(super) jobs: Jobs,
-    failure: Failure,
+    pub(super) condition: Condition,
     pub(super) config: Config,
     pub(super) identity: Identity,
     threads: Mutex<Option<JoinHandle<()>>>,
@@ -109,8 +110,8 @@ impl TaskHub {
     }
 
     /// Finishes what is under way and lets go of the directory. A worker should be
-    /// [shut down](crate::Worker::shutdown) before; what its activities do after is lost and done
-    /// again. Every other handle of this hub is of no use afterwards.
+    /// [shut down](crate::Worker::shutdown) before: activities that still run are stopped, and run
+    /// again when the hub is opened again. Every other handle of this hub is of no use afterwards.
     ///
     /// # Errors
     ///
@@ -125,21 +126,24 @@ impl TaskHub {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(threads) = threads {
-            let (joined, is_joined) = tokio::sync::oneshot::channel();
+            let (joined, is_joined) = tokio::sync::oneshot::channel::<()>();
             // Not on the runtime's own threads: joining blocks.
             std::thread::spawn(move || {
-                let _ = joined.send(threads.join().is_ok());
+                drop(threads.join());
+                drop(joined);
             });
-            if !is_joined.await.unwrap_or(false) {
-                let died =
-                    StoreError::fatal("a thread of the hub died; what was acknowledged is safe");
-                self.shared.failure.set(died);
-            }
+            // It dies of a failure that is reported below.
+            drop(is_joined.await);
         }
-        self.shared
-            .failure
-            .get()
-            .map_or(Ok(()), |error| Err(HubError::Store(error)))
+        match self.health() {
+            Health::Failed { error, .. } => Err(HubError::Store(error)),
+            Health::Healthy | Health::Closed => Ok(()),
+        }
+    }
+
+    /// How the hub is doing. Cheap, and never waits.
+    pub fn health(&self) -> Health {
+        self.shared.condition.get()
     }
 }
 
@@ -169,7 +173,7 @@ impl Shared {
     }
 
     fn why_closed(&self) -> HubError {
-        self.failure.get().map_or(HubError::Closed, HubError::Store)
+        self.condition.why_closed()
     }
 }
 
@@ -295,7 +299,7 @@ impl TaskHub {
             inbox,
             permits,
             jobs,
-            failure,
+            condition,
             identity,
             threads,
         } = launched;
@@ -305,7 +309,7 @@ impl TaskHub {
                 inbox,
                 permits,
                 jobs,
-                failure,
+                condition,
                 config,
                 identity,
                 threads,

@@ -5,6 +5,7 @@ mod client;
 mod clock;
 mod committer;
 mod error;
+mod health;
 mod hub;
 mod shell;
 mod status;
@@ -12,6 +13,7 @@ mod worker;
 
 pub use client::{Client, Instance, StartByName, StartOrchestration};
 pub use error::{HubError, InstanceError, OrchestrationError, PurgeError, StartError, WorkerError};
+pub use health::Health;
 pub use hub::{TaskHub, TaskHubOptions};
 pub use status::OrchestrationStatus;
 pub use worker::{Worker, WorkerBuilder};

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::activities::Jobs;
 use super::clock;
 use super::committer::Committer;
+use super::health::Condition;
 use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed, ToCommit};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
@@ -52,24 +53,11 @@ pub(super) enum ToEngine {
     SizeOnDisk(oneshot::Sender<Result<u64, StoreError>>),
     /// Finish what is here and end.
     Close,
+    /// Nothing can be committed any more: end at once.
+    Stop,
 }
 
 pub(super) type Inbox = Sender<ToEngine>;
-
-/// Why the store failed, if it did.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Failure(Arc<OnceLock<StoreError>>);
-
-impl Failure {
-    pub(super) fn set(&self, error: StoreError) {
-        // The first one is the cause.
-        drop(self.0.set(error));
-    }
-
-    pub(super) fn get(&self) -> Option<StoreError> {
-        self.0.get().cloned()
-    }
-}
 
 /// What makes this hub different from every other.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +71,7 @@ pub(super) struct Launched {
     pub(super) inbox: Inbox,
     pub(super) permits: Arc<Semaphore>,
     pub(super) jobs: Jobs,
-    pub(super) failure: Failure,
+    pub(super) condition: Condition,
     pub(super) identity: Identity,
     pub(super) threads: JoinHandle<()>,
 }
@@ -105,11 +93,11 @@ pub(super) async fn launch<S: Store>(
     note_locations();
     let (opened, is_open) = oneshot::channel();
     let (inbox, inputs) = mpsc::channel();
-    let (jobs, failure) = (Jobs::default(), Failure::default());
+    let (jobs, condition) = (Jobs::default(), Condition::default());
     let shell = {
-        let (inbox, jobs, failure) = (inbox.clone(), jobs.clone(), failure.clone());
+        let (inbox, jobs, condition) = (inbox.clone(), jobs.clone(), condition.clone());
         move || match open() {
-            Ok(store) => run(store, config, inbox, inputs, jobs, failure, opened),
+            Ok(store) => run(store, config, inbox, inputs, jobs, condition, opened),
             Err(error) => drop(opened.send(Err(error))),
         }
     };
@@ -125,7 +113,7 @@ pub(super) async fn launch<S: Store>(
         inbox,
         permits,
         jobs,
-        failure,
+        condition,
         identity,
         threads,
     })
@@ -169,7 +157,7 @@ fn run<S: Store>(
     inbox: Inbox,
     inputs: Receiver<ToEngine>,
     jobs: Jobs,
-    failure: Failure,
+    condition: Condition,
     opened: oneshot::Sender<Result<Identity, OpenError>>,
 ) {
     let recovered = match store.recover() {
@@ -187,11 +175,10 @@ fn run<S: Store>(
     let (commits, queue) = mpsc::sync_channel(SEALED_AHEAD);
     let committer = Committer {
         store: Arc::clone(&store),
-        queue,
         durable: Arc::clone(&durable),
-        jobs,
+        jobs: jobs.clone(),
         inbox: inbox.clone(),
-        failure: failure.clone(),
+        condition: condition.clone(),
     };
     let identity = Identity {
         signing_key: recovered.signing_key,
@@ -200,7 +187,7 @@ fn run<S: Store>(
     let engine = Engine::new(config, recovered, foreign_wakes(inbox));
     let committer = std::thread::Builder::new()
         .name("durable-commit".into())
-        .spawn(move || committer.run());
+        .spawn(move || committer.run(queue));
     match committer {
         Ok(committer) => {
             // Nobody may wait for the hub any more.
@@ -211,9 +198,11 @@ fn run<S: Store>(
                 inputs,
                 commits,
                 durable,
-                failure,
+                condition,
             }
             .run();
+            // What still runs is heard by nobody: it ends, and is run again by the next hub.
+            jobs.release();
             drop(committer.join());
         }
         Err(error) => drop(opened.send(Err(no_thread(error)))),
@@ -235,12 +224,19 @@ struct Shell<S: Store> {
     inputs: Receiver<ToEngine>,
     commits: SyncSender<ToCommit<S::Prepared, Reply>>,
     durable: Arc<AtomicU64>,
-    failure: Failure,
+    condition: Condition,
 }
 
 impl<S: Store> Shell<S> {
-    /// Runs until it is told to close and has handed on everything, or until the store fails.
     fn run(mut self) {
+        let _watch = self.condition.watch();
+        self.work();
+        // Before anything is dropped that somebody waits for.
+        self.condition.close();
+    }
+
+    /// Works until it is told to close and has handed on everything, or until the store fails.
+    fn work(&mut self) {
         let mut open = true;
         while open || self.engine.has_work() {
             let first = if self.engine.has_work() {
@@ -267,6 +263,7 @@ impl<S: Store> Shell<S> {
                         let _ = reply.send(self.store.size_on_disk());
                     }
                     ToEngine::Close => open = false,
+                    ToEngine::Stop => return,
                 }
             }
             if self.hand_on().is_err() {
@@ -318,13 +315,13 @@ impl<S: Store> Shell<S> {
     }
 
     fn stop(&self, error: StoreError) -> Stopped {
-        tracing::error!(%error, "the store cannot be worked with; the hub is closed");
-        self.failure.set(error);
+        self.condition.fail(error);
         Stopped
     }
 
-    /// Serves what the engine wants to read. A timer index that cannot be read closes the hub:
-    /// nobody else would ever notice that no timer fires.
+    /// Serves what the engine wants to read. Damage concerns the instance that is damaged, but a
+    /// timer index that cannot be read closes the hub: nobody else would ever notice that no timer
+    /// fires.
     fn read(&mut self) -> Result<(), Stopped> {
         while let Some(fetch) = self.engine.next_fetch() {
             let fetched = match &fetch {
@@ -335,6 +332,9 @@ impl<S: Store> Shell<S> {
                     Ok(Fetched::Timers(timers.map_err(|error| self.stop(error))?))
                 }
             };
+            if let Err(error @ StoreError::Fatal { .. }) = fetched {
+                return Err(self.stop(error));
+            }
             self.engine.fetched(&fetch, fetched);
         }
         Ok(())

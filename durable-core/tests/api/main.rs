@@ -11,6 +11,8 @@
 mod activities;
 mod bad_input;
 mod determinism;
+#[cfg(feature = "simulation")]
+mod failing;
 mod inline;
 mod lifecycle;
 mod purge;

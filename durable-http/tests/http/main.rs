@@ -6,5 +6,6 @@ mod helpers;
 mod links;
 mod mounted;
 mod paths;
+mod unavailable;
 mod wire;
 mod world;

@@ -29,7 +29,13 @@ pub(crate) async fn world() -> World {
 }
 
 pub(crate) async fn world_with(rules: impl FnOnce(HttpApiBuilder) -> HttpApiBuilder) -> World {
-    let hub = TaskHub::in_memory().await.expect("a hub");
+    world_on(TaskHub::in_memory().await.expect("a hub"), rules).await
+}
+
+pub(crate) async fn world_on(
+    hub: TaskHub,
+    rules: impl FnOnce(HttpApiBuilder) -> HttpApiBuilder,
+) -> World {
     let worker = hub.worker();
     let worker = worker
         .register::<echo>()
@@ -210,4 +216,14 @@ pub(crate) async fn look(response: Response<ResponseBody>) -> Reply {
         );
     }
     reply
+}
+
+/// The keys of an answer, in the order in which they stand there.
+pub(crate) fn keys(reply: &Reply) -> Vec<String> {
+    let Value::Object(body) = reply.json() else {
+        panic!("not an object: {reply:?}");
+    };
+    let mut keys: Vec<String> = body.keys().cloned().collect();
+    keys.sort_by_key(|key| reply.text.find(&format!("\"{key}\":")));
+    keys
 }

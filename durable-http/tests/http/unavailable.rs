@@ -1,0 +1,87 @@
+//! What is answered when the hub cannot do it now.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use durable_core::simulation::{StoreCall, StoreHook};
+use durable_core::{Health, TaskHub};
+use http::{Method, StatusCode};
+
+use crate::world::{KEY, Reply, World, keys, look, world, world_on};
+
+/// Every route there is.
+const ROUTES: [(Method, &str); 5] = [
+    (Method::POST, "/orchestrators/echo"),
+    (Method::POST, "/orchestrators/echo/x"),
+    (Method::GET, "/instances/x"),
+    (Method::POST, "/instances/x/terminate"),
+    (Method::POST, "/instances/x/raiseEvent/go"),
+];
+
+/// A store that fails from some moment on.
+#[derive(Debug, Default)]
+struct Breaking(AtomicBool);
+
+impl StoreHook for Breaking {
+    fn before(&self, call: StoreCall) -> io::Result<()> {
+        if call == StoreCall::Apply && self.0.load(Ordering::Relaxed) {
+            return Err(io::Error::other("secret of /the/disk"));
+        }
+        Ok(())
+    }
+}
+
+#[track_caller]
+fn assert_unavailable(reply: &Reply, message: &str, retry_after: &str) {
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
+    assert_eq!(keys(reply), ["Message", "CorrelationId"]);
+    assert_eq!(reply.json()["Message"], message);
+    assert_eq!(reply.header("retry-after"), retry_after);
+    for inside in [KEY, "secret", "/the/disk", "store", "hub", "panicked"] {
+        assert!(!reply.text.contains(inside), "{reply:?}");
+    }
+}
+
+async fn assert_all_unavailable(world: &World, message: &str, retry_after: &str) {
+    for (method, uri) in ROUTES {
+        let reply = world.admin(method, uri, "1").await;
+        assert_unavailable(&reply, message, retry_after);
+    }
+    let reply = look(world.api.status_response("x").await).await;
+    assert_unavailable(&reply, message, retry_after);
+    let reply = look(world.api.check_status_response("x").await).await;
+    assert_unavailable(&reply, message, retry_after);
+}
+
+#[tokio::test]
+async fn a_closed_hub_is_503_with_a_correlation_id_and_nothing_else() {
+    let world = world().await;
+    world.hub.clone().close().await.expect("a close");
+    assert_all_unavailable(&world, "the service is shutting down", "10").await;
+}
+
+#[tokio::test]
+async fn a_failed_hub_is_503_with_a_correlation_id_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Arc::new(Breaking::default());
+    let options = TaskHub::options().store_hook(Arc::clone(&store) as Arc<dyn StoreHook>);
+    let hub = options.open(directory.path().join("hub.db")).await;
+    let rules = |api: durable_http::HttpApiBuilder| {
+        api.admin_key(KEY).retry_after(Duration::from_millis(2_500))
+    };
+    let world = world_on(hub.expect("a hub"), rules).await;
+    world.waiting("w").await;
+
+    store.0.store(true, Ordering::Relaxed);
+    // Whoever is there when it fails, and whoever comes later.
+    let reply = world.admin(Method::POST, "/orchestrators/echo", "1").await;
+    assert_unavailable(&reply, "the service is not available", "3");
+    assert!(matches!(world.client.health(), Health::Failed { .. }));
+    assert_all_unavailable(&world, "the service is not available", "3").await;
+    // Without a key nobody is told even that.
+    let reply = world.get("/instances/w").await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+    assert!(!reply.headers.contains_key("retry-after"));
+}
