@@ -86,9 +86,17 @@ impl Condition {
 
     /// Why nobody answers any more.
     pub(super) fn why_closed(&self) -> HubError {
+        match self.check_open() {
+            Err(error) => error,
+            Ok(()) => HubError::Closed,
+        }
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), HubError> {
         match self.get() {
-            Health::Failed { error, .. } => HubError::Store(error),
-            Health::Healthy | Health::Closed => HubError::Closed,
+            Health::Healthy => Ok(()),
+            Health::Failed { error, .. } => Err(HubError::Store(error)),
+            Health::Closed => Err(HubError::Closed),
         }
     }
 

@@ -106,7 +106,11 @@ impl TaskHub {
         let asked = self.shared.inbox.send(ToEngine::SizeOnDisk(reply));
         asked.map_err(|_| self.shared.why_closed())?;
         let size = answer.await.map_err(|_| self.shared.why_closed())?;
-        size.map_err(HubError::Store)
+        size.or_else(|error| {
+            // That the store is closed is not why.
+            self.shared.condition.check_open()?;
+            Err(HubError::Store(error))
+        })
     }
 
     /// Finishes what is under way and lets go of the directory. A worker should be

@@ -80,6 +80,8 @@ impl WorkerBuilder {
     pub async fn start(self) -> Result<Worker, WorkerError> {
         self.check()?;
         let runtime = Handle::try_current().map_err(|_| WorkerError::NoRuntime)?;
+        // Before an earlier worker that has not noticed yet is in the way.
+        self.shared.condition.check_open()?;
         let (id, jobs) = self.shared.jobs.take().ok_or(WorkerError::AlreadyRunning)?;
         let registry = Arc::new(self.registry);
         let runner = Arc::new(Runner {

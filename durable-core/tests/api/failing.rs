@@ -206,6 +206,7 @@ async fn when_the_store_fails_everyone_who_waits_is_told_so() {
             }
             let answers = join_all(requests.into_iter().map(|(what, request)| async move {
                 match soon(request).await {
+                    Err(HubError::Closed) => panic!("{what} is told that the hub was closed"),
                     Err(error) => assert_failed(&error),
                     Ok(()) => assert_eq!(what, "size", "acknowledged by a hub that failed"),
                 }
