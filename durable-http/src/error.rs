@@ -73,6 +73,13 @@ fn incident(cause: &str, message: &'static str) -> ErrorBody {
     ErrorBody::incident(message, id.to_string())
 }
 
+fn no_room(error: &dyn std::error::Error) -> ApiError {
+    ApiError::Unavailable {
+        cause: error.to_string(),
+        message: "there is no room for more at the moment",
+    }
+}
+
 impl From<HubError> for ApiError {
     fn from(error: HubError) -> Self {
         match error {
@@ -99,6 +106,7 @@ impl From<StartError> for ApiError {
                 Self::BadRequest(format!("there is no orchestrator `{name}`"))
             }
             StartError::TooLarge { limit, .. } => Self::BodyTooLarge { limit },
+            StartError::LowOnSpace { .. } => no_room(&error),
             StartError::Hub(error) => error.into(),
             error @ (StartError::InvalidId(_) | StartError::Input { .. } | _) => {
                 Self::BadRequest(error.to_string())
@@ -113,6 +121,7 @@ impl From<InstanceError> for ApiError {
             InstanceError::InvalidId(_) | InstanceError::NotFound { .. } => Self::NotFound,
             InstanceError::Ended { .. } => Self::Gone,
             InstanceError::TooLarge { limit, .. } => Self::BodyTooLarge { limit },
+            InstanceError::LowOnSpace { .. } => no_room(&error),
             InstanceError::Hub(error) => error.into(),
             error @ (InstanceError::Data { .. } | _) => Self::BadRequest(error.to_string()),
         }

@@ -27,8 +27,9 @@
 //!
 //! # When the hub cannot do it
 //!
-//! A hub that was closed or whose store failed answers 503 with `Retry-After`; so does everything
-//! that a client may just try again, the same request unchanged. Whether to send requests here at all is for a route of the
+//! A hub that was closed or whose store failed answers 503 with `Retry-After`. So does one whose
+//! disk is nearly full, to what would fill it further; statuses are served, and instances can be
+//! terminated. Whether to send requests here at all is for a route of the
 //! program's own to say, made of [`Client::health`](durable_core::Client::health):
 //!
 //! ```

@@ -1,7 +1,7 @@
 //! What clients ask for.
 
 use crate::engine::instance::{Instance, Mail};
-use crate::engine::message::{Command, Fetch, Response, Snapshot, StartRequest};
+use crate::engine::message::{Command, Fetch, Response, Shortage, Snapshot, StartRequest};
 use crate::engine::{Answer, Engine, Want};
 use crate::history::{Event, Started};
 use crate::id::{ExecutionId, InstanceId, InstanceNumber};
@@ -30,6 +30,9 @@ impl<R: Answer> Engine<R> {
             Command::Wait { id } => self.look_at(&id, Want::Wait(reply)),
             Command::Purge { id } => self.look_at(&id, Want::Purge(reply)),
             Command::Raise { id, name, data } => {
+                if let Some(shortage) = self.shortage.and_then(Shortage::for_events) {
+                    return self.work.reply(reply, Response::LowOnSpace(shortage));
+                }
                 let event = Event::EventRaised { name, data };
                 self.send(
                     id,
@@ -99,6 +102,9 @@ impl<R: Answer> Engine<R> {
     }
 
     pub(super) fn create(&mut self, request: StartRequest, reply: R) {
+        if let Some(shortage) = self.shortage {
+            return self.work.reply(reply, Response::LowOnSpace(shortage));
+        }
         let StartRequest {
             id,
             name,

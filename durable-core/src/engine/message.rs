@@ -94,6 +94,25 @@ pub(crate) enum Response {
         known: String,
     },
     Failed(StoreError),
+    /// The disk is nearly full, and this would fill it further.
+    LowOnSpace(Shortage),
+}
+
+/// How little room is left where the store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    /// Bytes that are free.
+    pub(crate) free: u64,
+    /// Bytes that are to be free for something new to be started.
+    pub(crate) needed: u64,
+}
+
+impl Shortage {
+    /// Half of what a start needs: what runs is to end, and may wait for an event.
+    pub(crate) fn for_events(self) -> Option<Self> {
+        let needed = self.needed / 2;
+        (self.free < needed).then_some(Self { needed, ..self })
+    }
 }
 
 /// An instance as a client sees it.

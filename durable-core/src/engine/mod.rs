@@ -39,8 +39,8 @@ use self::work::Work;
 
 pub(crate) use self::commit::{Durable, Group, ToCommit};
 pub(crate) use self::message::{
-    ActivityKey, Command, Dispatch, Effect, Fetch, Fetched, Input, Response, Sealed, Snapshot,
-    StartRequest, WorkerId,
+    ActivityKey, Command, Dispatch, Effect, Fetch, Fetched, Input, Response, Sealed, Shortage,
+    Snapshot, StartRequest, WorkerId,
 };
 pub(crate) use self::work::OnForeignWake;
 
@@ -73,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) events_per_turn: usize,
     /// Timers read at a time.
     pub(crate) timer_window: usize,
+    /// Bytes that are to be free on the disk for something new to be started; 0: any number will do.
+    pub(crate) min_free_space: u64,
 }
 
 impl Default for Config {
@@ -88,6 +90,7 @@ impl Default for Config {
             max_waiting_bytes: 64 * 1024 * 1024,
             events_per_turn: 1024,
             timer_window: 4096,
+            min_free_space: 64 * 1024 * 1024,
         }
     }
 }
@@ -125,6 +128,10 @@ pub(crate) struct Engine<R> {
     live_bytes: usize,
     /// A nudge is on its way.
     nudged: bool,
+    /// What clients may still begin depends on it; what runs goes on.
+    shortage: Option<Shortage>,
+    /// Bytes of history and of events that were sealed in this engine's life.
+    written: u64,
     /// Instances that could not be read, and since when: their status says so.
     damaged: BTreeMap<InstanceKey, (Problem, Timestamp)>,
 }
@@ -191,6 +198,8 @@ impl<R: Answer> Engine<R> {
             uses: 0,
             live_bytes: 0,
             nudged: false,
+            shortage: None,
+            written: 0,
             damaged: BTreeMap::new(),
         }
     }
@@ -218,6 +227,16 @@ impl<R: Answer> Engine<R> {
     /// Tells the time alone.
     pub(crate) fn tell_time(&mut self, now: Timestamp) {
         self.work.now = now;
+    }
+
+    /// Tells how the disk stands: whether there is too little room for something new.
+    pub(crate) fn tell_space(&mut self, shortage: Option<Shortage>) {
+        self.shortage = shortage;
+    }
+
+    /// About how much it has written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     /// When it wants to be told the time again, if nothing else happens.
@@ -312,6 +331,7 @@ impl<R: Answer> Engine<R> {
         if ops.is_empty() && effects.is_empty() {
             return None;
         }
+        self.written += self.work.bytes as u64;
         self.work.bytes = 0;
         self.work.sealed += u64::from(!ops.is_empty());
         Some(Sealed {

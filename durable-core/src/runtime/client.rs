@@ -16,7 +16,7 @@ use super::error::{HubError, InstanceError, OrchestrationError, PurgeError, Star
 use super::health::Health;
 use super::hub::Shared;
 use super::status::OrchestrationStatus;
-use crate::engine::{Command, Response, StartRequest};
+use crate::engine::{Command, Response, Shortage, StartRequest};
 use crate::failure::FailureDetails;
 use crate::id::{EventName, InstanceId, InvalidInstanceId};
 use crate::orchestrator::Orchestrator;
@@ -255,6 +255,9 @@ impl Client {
             Response::NotFound => Err(InstanceError::NotFound { id }),
             Response::Ended(status) => Err(InstanceError::Ended { id, status }),
             Response::TooManyWaiting => Err(InstanceError::TooManyWaiting { id }),
+            Response::LowOnSpace(Shortage { free, needed }) => {
+                Err(InstanceError::LowOnSpace { free, needed })
+            }
             other => Err(unexpected(&other).into()),
         }
     }
@@ -313,6 +316,9 @@ impl Start {
             Response::Done | Response::Ended(_) => Ok((client, id)),
             Response::AlreadyExists(_) if use_existing => Ok((client, id)),
             Response::AlreadyExists(status) => Err(StartError::AlreadyExists { id, status }),
+            Response::LowOnSpace(Shortage { free, needed }) => {
+                Err(StartError::LowOnSpace { free, needed })
+            }
             Response::NotRegistered { known } => Err(StartError::NotRegistered { name, known }),
             other => Err(unexpected(&other).into()),
         }

@@ -62,6 +62,15 @@ pub enum StartError {
         /// The hub's limit.
         limit: usize,
     },
+    /// The disk is nearly full. Nothing was started; try again once there is room.
+    #[error("the disk is nearly full: {free} bytes are free, a start needs {needed}")]
+    LowOnSpace {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are to be free:
+        /// [`TaskHubOptions::min_free_space`](crate::TaskHubOptions::min_free_space).
+        needed: u64,
+    },
     /// The hub failed.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -94,6 +103,16 @@ pub enum InstanceError {
     TooManyWaiting {
         /// The id.
         id: InstanceId,
+    },
+    /// The disk is nearly full, and an event is more to be kept. Terminating an instance is
+    /// possible all the same.
+    #[error("the disk is nearly full: {free} bytes are free, an event needs {needed}")]
+    LowOnSpace {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are to be free, half of
+        /// [`TaskHubOptions::min_free_space`](crate::TaskHubOptions::min_free_space).
+        needed: u64,
     },
     /// The event's name is empty or longer than 256 bytes.
     #[error("an event's name has 1 to 256 bytes")]

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::clock;
 use super::error::HubError;
+use crate::engine::Shortage;
 use crate::store::StoreError;
 
 /// How a hub is doing, as [`TaskHub::health`](crate::TaskHub::health) and
@@ -16,6 +17,15 @@ pub enum Health {
     /// It does what it is asked for.
     #[default]
     Healthy,
+    /// The disk is nearly full. Nothing new is started, and below half of what is needed no events
+    /// are taken; what runs goes on, and everything can be read. It passes by itself once there is
+    /// room.
+    LowOnSpace {
+        /// Bytes that are free on the hub's file system.
+        free: u64,
+        /// Bytes that are to be free: [`TaskHubOptions::min_free_space`](crate::TaskHubOptions::min_free_space).
+        needed: u64,
+    },
     /// The store failed, and the hub is closed for the life of the process: nothing is retried,
     /// because after a failed sync nobody knows what is on the disk. Activities that ran were
     /// stopped. Nothing that was acknowledged is lost; drop this hub and open it again.
@@ -40,6 +50,12 @@ impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Healthy => f.write_str("healthy"),
+            Self::LowOnSpace { free, needed } => {
+                write!(
+                    f,
+                    "low on space: {free} bytes are free, {needed} are needed"
+                )
+            }
             Self::Failed { error, .. } => error.fmt(f),
             Self::Closed => f.write_str("the hub is closed"),
         }
@@ -76,6 +92,16 @@ impl Condition {
         });
     }
 
+    pub(super) fn tell_space(&self, shortage: Option<Shortage>) {
+        self.with(|health| {
+            if matches!(health, Health::Healthy | Health::LowOnSpace { .. }) {
+                *health = shortage.map_or(Health::Healthy, |Shortage { free, needed }| {
+                    Health::LowOnSpace { free, needed }
+                });
+            }
+        });
+    }
+
     pub(super) fn close(&self) {
         self.with(|health| {
             if !matches!(health, Health::Failed { .. }) {
@@ -94,7 +120,7 @@ impl Condition {
 
     pub(super) fn check_open(&self) -> Result<(), HubError> {
         match self.get() {
-            Health::Healthy => Ok(()),
+            Health::Healthy | Health::LowOnSpace { .. } => Ok(()),
             Health::Failed { error, .. } => Err(HubError::Store(error)),
             Health::Closed => Err(HubError::Closed),
         }

@@ -141,7 +141,7 @@ impl TaskHub {
         }
         match self.health() {
             Health::Failed { error, .. } => Err(HubError::Store(error)),
-            Health::Healthy | Health::Closed => Ok(()),
+            Health::Healthy | Health::LowOnSpace { .. } | Health::Closed => Ok(()),
         }
     }
 
@@ -216,6 +216,21 @@ pub struct TaskHubOptions {
 }
 
 impl TaskHubOptions {
+    /// The bytes that are to stay free on the hub's file system, so that what runs can end. Below
+    /// it new starts are refused ([`StartError::LowOnSpace`](crate::StartError::LowOnSpace)), and
+    /// below half of it events, too
+    /// ([`InstanceError::LowOnSpace`](crate::InstanceError::LowOnSpace)): an instance that runs may
+    /// wait for one. Everything else goes on, and so do starts as soon as there is room again.
+    /// Default: 64 MiB; 0 switches it off.
+    ///
+    /// A disk that is full all the same ends the hub, with
+    /// [`Health::Failed`](crate::Health::Failed); nothing that was acknowledged is lost then.
+    #[must_use]
+    pub fn min_free_space(mut self, bytes: u64) -> Self {
+        self.config.min_free_space = bytes;
+        self
+    }
+
     /// The most bytes of JSON that an input, an output or the data of an event may have.
     /// Default: 2 MiB; at most 64 MiB.
     #[must_use]

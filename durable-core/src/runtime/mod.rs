@@ -8,6 +8,7 @@ mod error;
 mod health;
 mod hub;
 mod shell;
+mod space;
 mod status;
 mod worker;
 

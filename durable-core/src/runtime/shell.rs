@@ -16,6 +16,7 @@ use super::activities::Jobs;
 use super::clock;
 use super::committer::Committer;
 use super::health::Condition;
+use super::space::SpaceGuard;
 use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed, ToCommit};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
@@ -190,17 +191,19 @@ fn run<S: Store>(
         .spawn(move || committer.run(queue));
     match committer {
         Ok(committer) => {
-            // Nobody may wait for the hub any more.
-            drop(opened.send(Ok(identity)));
-            Shell {
+            let mut shell = Shell {
                 engine,
                 store,
                 inputs,
                 commits,
                 durable,
                 condition,
-            }
-            .run();
+                space: SpaceGuard::new(config.min_free_space),
+            };
+            shell.look_at_space();
+            // Nobody may wait for the hub any more.
+            drop(opened.send(Ok(identity)));
+            shell.run();
             // What still runs is heard by nobody: it ends, and is run again by the next hub.
             jobs.release();
             drop(committer.join());
@@ -225,6 +228,7 @@ struct Shell<S: Store> {
     commits: SyncSender<ToCommit<S::Prepared, Reply>>,
     durable: Arc<AtomicU64>,
     condition: Condition,
+    space: SpaceGuard,
 }
 
 impl<S: Store> Shell<S> {
@@ -247,6 +251,10 @@ impl<S: Store> Shell<S> {
             // Before the inputs: what they cause happens now, not when the engine last woke.
             self.engine
                 .advance(clock::now(), self.durable.load(Ordering::Acquire));
+            if self.space.shortage().is_some() {
+                // Somebody may be about to be refused.
+                self.look_at_space();
+            }
             for message in first
                 .into_iter()
                 .chain(self.inputs.try_iter().take(INPUTS_AT_ONCE))
@@ -308,10 +316,24 @@ impl<S: Store> Shell<S> {
                 effects,
             };
             self.commits.send(to_commit).map_err(|_| Stopped)?;
+            self.look_at_space();
             self.read()?;
             self.engine.tell_time(clock::now());
         }
         Ok(())
+    }
+
+    /// Asks how much is free, if it is time.
+    fn look_at_space(&mut self) {
+        let (now, written) = (clock::now(), self.engine.written());
+        if self.space.is_due(now, written) {
+            let free = self.store.free_space();
+            if self.space.looked(now, written, free) {
+                let shortage = self.space.shortage();
+                self.engine.tell_space(shortage);
+                self.condition.tell_space(shortage);
+            }
+        }
     }
 
     fn stop(&self, error: StoreError) -> Stopped {

@@ -26,6 +26,12 @@ pub trait StoreHook: std::fmt::Debug + Send + Sync {
     /// What the operating system is to have said.
     fn before(&self, call: StoreCall) -> io::Result<()>;
 
+    /// What the store is told of the bytes that are free on its file system, of which there are
+    /// `measured`.
+    fn free_space(&self, measured: u64) -> u64 {
+        measured
+    }
+
     /// After the call has succeeded. An error is returned although it has.
     ///
     /// # Errors

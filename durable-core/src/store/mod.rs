@@ -199,4 +199,7 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Bytes on disk.
     fn size_on_disk(&self) -> Result<u64, StoreError>;
+
+    /// Bytes that are free where it is kept, if that is known.
+    fn free_space(&self) -> Option<u64>;
 }

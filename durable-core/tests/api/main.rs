@@ -17,6 +17,8 @@ mod inline;
 mod lifecycle;
 mod purge;
 mod restart;
+#[cfg(feature = "simulation")]
+mod space;
 
 use std::future::IntoFuture;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use durable_core::simulation::{StoreCall, StoreHook};
@@ -84,4 +84,49 @@ async fn a_failed_hub_is_503_with_a_correlation_id_and_nothing_else() {
     let reply = world.get("/instances/w").await;
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
     assert!(!reply.headers.contains_key("retry-after"));
+}
+
+/// A disk with so many bytes free.
+#[derive(Debug)]
+struct Disk(AtomicU64);
+
+impl StoreHook for Disk {
+    fn before(&self, _: StoreCall) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn free_space(&self, _: u64) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn without_room_starts_and_events_are_503_and_the_rest_is_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = Arc::new(Disk(AtomicU64::new(u64::MAX)));
+    let options = TaskHub::options().store_hook(Arc::clone(&disk) as Arc<dyn StoreHook>);
+    let hub = options.open(directory.path().join("hub.db")).await;
+    let world = world_on(hub.expect("a hub"), |api| api.admin_key(KEY)).await;
+    world.waiting("w").await;
+    disk.0.store(0, Ordering::Relaxed);
+    let start = async || world.admin(Method::POST, "/orchestrators/echo", "1").await;
+    // It is noticed soon, but not at each start.
+    let refused = loop {
+        let reply = start().await;
+        if reply.status != StatusCode::ACCEPTED {
+            break reply;
+        }
+    };
+    let no_room = "there is no room for more at the moment";
+    assert_unavailable(&refused, no_room, "10");
+    let event = "/instances/w/raiseEvent/go";
+    assert_unavailable(&world.admin(Method::POST, event, "1").await, no_room, "10");
+    let reply = world.admin(Method::GET, "/instances/w", "").await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    let reply = world
+        .admin(Method::POST, "/instances/w/terminate", "")
+        .await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    disk.0.store(u64::MAX, Ordering::Relaxed);
+    while start().await.status != StatusCode::ACCEPTED {}
 }

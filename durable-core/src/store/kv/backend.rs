@@ -74,6 +74,9 @@ pub(crate) trait KeyValue: Send + Sync + 'static {
     /// Bytes on disk (0 in memory).
     fn size_on_disk(&self) -> Result<u64, StoreError>;
 
+    /// Bytes that are free where the data is kept, if that is known (not in memory).
+    fn free_space(&self) -> Option<u64>;
+
     /// The most bytes one value may have; longer ones are cut into chunks above this seam.
     fn max_value(&self) -> usize;
 }

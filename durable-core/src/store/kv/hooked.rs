@@ -101,6 +101,10 @@ impl<K: KeyValue> KeyValue for Hooked<K> {
         self.kv.size_on_disk()
     }
 
+    fn free_space(&self) -> Option<u64> {
+        self.kv.free_space().map(|free| self.hook.free_space(free))
+    }
+
     fn max_value(&self) -> usize {
         self.kv.max_value()
     }

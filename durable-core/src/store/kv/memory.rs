@@ -172,6 +172,10 @@ impl KeyValue for MemoryKv {
         Ok(0)
     }
 
+    fn free_space(&self) -> Option<u64> {
+        None
+    }
+
     fn max_value(&self) -> usize {
         16 * 1024
     }

@@ -386,4 +386,8 @@ impl<K: KeyValue> Store for KvStore<K> {
     fn size_on_disk(&self) -> Result<u64, StoreError> {
         self.kv.size_on_disk()
     }
+
+    fn free_space(&self) -> Option<u64> {
+        self.kv.free_space()
+    }
 }

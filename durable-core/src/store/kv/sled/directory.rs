@@ -97,6 +97,13 @@ impl Directory {
         size_of(&self.path)
     }
 
+    /// Bytes of its file system that this process may still fill.
+    pub(super) fn free_space(&self) -> Option<u64> {
+        fs4::available_space(&self.path)
+            .inspect_err(|error| tracing::debug!(%error, "cannot ask for the free space"))
+            .ok()
+    }
+
     /// An error about the hub as a whole.
     pub(super) fn corrupt(&self, detail: impl Into<String>) -> OpenError {
         OpenError::Corrupt {

@@ -299,6 +299,10 @@ impl KeyValue for SledKv {
             .map_err(|error| StoreError::fatal(format!("cannot measure the files: {error}")))
     }
 
+    fn free_space(&self) -> Option<u64> {
+        self.reader().ok()?.directory.free_space()
+    }
+
     fn max_value(&self) -> usize {
         engine::MAX_VALUE
     }
