@@ -195,7 +195,7 @@ pub use runtime::{
     PurgeError, StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Worker,
     WorkerBuilder, WorkerError,
 };
-pub use store::{OpenError, RuntimeStatus, StoreError};
+pub use store::{Damage, DamageKind, HubStats, OpenError, RuntimeStatus, StoreError, Verification};
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;
 

@@ -8,7 +8,7 @@ use crate::failure::FailureDetails;
 use crate::history::{Event, Pending};
 use crate::id::InstanceNumber;
 use crate::payload::Payload;
-use crate::store::{InstanceKey, Op, TimerKey, TimerKind};
+use crate::store::{InstanceKey, TimerKey, TimerKind};
 
 impl<R: Answer> Engine<R> {
     /// Goes on with an instance, loading it if need be.
@@ -148,14 +148,14 @@ fn fire<R>(work: &mut Work<R>, instance: &mut Instance<R>, timer: TimerKey) -> b
                 .push_back(Mail::new(Event::TimerFired { call: timer.call }));
             true
         }
+        // Its entry stays as long as the failed attempts are remembered: it fires once more after
+        // a restart, when the attempt runs already or was answered.
         (TimerKind::Retry, Some(Pending::Activity { .. })) => {
             let next = instance
                 .attempts
                 .get(&timer.call)
                 .map(|attempts| attempts.due);
-            if next == Some(timer.due) {
-                instance.last_commit = work.commit();
-                work.ops.push(Op::RemoveTimer(timer));
+            if next == Some(timer.due) && !instance.answered().contains(&timer.call) {
                 work.dispatch(instance, timer.call);
             }
             false

@@ -8,7 +8,7 @@ use crate::history::{Event, Outstanding, Turn};
 use crate::id::{CallId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Watched};
-use crate::store::{Attempts, Header, Stored};
+use crate::store::{Attempts, Header, HeaderSize, Stored};
 
 use super::message::{ActivityKey, Snapshot};
 
@@ -22,8 +22,12 @@ pub(super) struct Instance<R> {
     /// What has arrived and was not fed yet, oldest first; what is stored comes first.
     pub(super) mailbox: VecDeque<Mail<R>>,
     pub(super) attempts: BTreeMap<CallId, Attempts>,
+    /// Timers that have fired into a stored message, so that the index has no entry of them.
+    pub(super) fired: BTreeSet<CallId>,
     pub(super) input: Option<Payload>,
     pub(super) result: Option<Result<Payload, FailureDetails>>,
+    /// The size of the header that the store has.
+    pub(super) stored: Option<HeaderSize>,
     /// Turns in the history; the header's count may lag behind.
     pub(super) turns: u32,
     /// Whether the store lists it as to be loaded after a restart.
@@ -88,6 +92,8 @@ impl<R> Instance<R> {
             outstanding: Outstanding::default(),
             mailbox: VecDeque::new(),
             attempts: BTreeMap::new(),
+            fired: BTreeSet::new(),
+            stored: None,
             input: None,
             result: None,
             turns: header.turns,
@@ -112,7 +118,10 @@ impl<R> Instance<R> {
             active,
         } = stored;
         let mut instance = Self::new(header, hub);
+        instance.stored = Some(instance.header.size());
         instance.attempts = attempts.into_iter().collect();
+        let fired = messages.iter().filter_map(|(_, event)| fired(event));
+        instance.fired = fired.collect();
         instance.active = active;
         instance.waiting_bytes = messages.iter().map(|(_, event)| event.bytes()).sum();
         instance.next_seq = messages.last().map_or(0, |(seq, _)| seq + 1);
@@ -202,5 +211,17 @@ impl<R> Instance<R> {
             + self.waiting_bytes
             + self.outstanding.bytes()
             + self.input.as_ref().map_or(0, Payload::len)
+    }
+}
+
+/// The timer that this event says has fired.
+fn fired(event: &Event) -> Option<CallId> {
+    match event {
+        Event::TimerFired { call } => Some(*call),
+        Event::Started(_)
+        | Event::ActivityCompleted { .. }
+        | Event::ActivityFailed { .. }
+        | Event::EventRaised { .. }
+        | Event::Terminated { .. } => None,
     }
 }

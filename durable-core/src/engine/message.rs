@@ -10,7 +10,9 @@ use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::InlineStep;
-use crate::store::{Glimpse, Header, InstanceKey, Op, RuntimeStatus, StoreError, Stored, TimerKey};
+use crate::store::{
+    Glimpse, Header, HubStats, InstanceKey, Op, RuntimeStatus, StoreError, Stored, TimerKey,
+};
 
 /// What happens outside. `R` is whatever the shell answers clients with.
 #[derive(Debug)]
@@ -81,6 +83,7 @@ pub(crate) enum Response {
     /// It is done, and durable.
     Done,
     Status(Box<Snapshot>),
+    Stats(HubStats),
     AlreadyExists(RuntimeStatus),
     NotFound,
     /// The instance has ended and takes nothing any more.

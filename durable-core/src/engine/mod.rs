@@ -12,6 +12,8 @@
 mod commands;
 mod commit;
 mod delivery;
+#[cfg(test)]
+mod driver;
 mod instance;
 mod message;
 mod purge;
@@ -20,6 +22,8 @@ mod residence;
 #[cfg(test)]
 mod simulation;
 mod timers;
+#[cfg(test)]
+mod timing;
 mod turn;
 mod work;
 
@@ -286,8 +290,8 @@ impl<R: Answer> Engine<R> {
     }
 
     /// Answers once everything before is durable.
-    pub(crate) fn flush(&mut self, reply: R) {
-        self.work.reply(reply, Response::Done);
+    pub(crate) fn answer(&mut self, reply: R, response: Response) {
+        self.work.reply(reply, response);
     }
 
     fn worker_stopped(&mut self) {

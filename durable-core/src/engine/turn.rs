@@ -376,11 +376,13 @@ impl<R> Work<R> {
     }
 
     /// A timer that has fired into a stored message must not fire again.
-    fn stored_instead(&mut self, instance: &Instance<R>, event: &Event) {
+    fn stored_instead(&mut self, instance: &mut Instance<R>, event: &Event) {
         if let Event::TimerFired { call } = event
             && let Some(Pending::Timer { due }) = instance.outstanding.get(*call)
+            && !instance.fired.contains(call)
         {
             self.remove_timer(timer_key(instance, *call, *due, TimerKind::Orchestrator));
+            instance.fired.insert(*call);
         }
     }
 }

@@ -75,8 +75,11 @@ impl<R> Work<R> {
         let changed_header = changed || (!active && instance.header.turns != instance.turns);
         if changed_header {
             instance.header.turns = instance.turns;
-            self.ops
-                .push(Op::PutHeader(Box::new(instance.header.clone())));
+            let replaces = instance.stored.replace(instance.header.size());
+            self.ops.push(Op::PutHeader {
+                header: Box::new(instance.header.clone()),
+                replaces,
+            });
         }
         if changed_active || changed_header {
             instance.last_commit = self.commit();
@@ -109,9 +112,11 @@ impl<R> Work<R> {
     /// Ends what an instance no longer waits for.
     pub(super) fn close(&mut self, instance: &mut Instance<R>, call: CallId, pending: &Pending) {
         match pending {
-            Pending::Timer { due } => {
+            // One that has fired into a stored message is not in the index any more.
+            Pending::Timer { due } if !instance.fired.remove(&call) => {
                 self.remove_timer(timer_key(instance, call, *due, TimerKind::Orchestrator));
             }
+            Pending::Timer { .. } => {}
             Pending::Activity { .. } => {
                 self.forget_attempts(instance, call);
                 let key = instance.key_of(call);
@@ -150,15 +155,14 @@ impl<R> Work<R> {
     }
 
     fn forget_attempts(&mut self, instance: &mut Instance<R>, call: CallId) {
-        if let Some(Attempts { due, .. }) = instance.attempts.remove(&call) {
-            let number = instance.number();
-            let execution = instance.header.execution;
+        if let Some(attempts) = instance.attempts.remove(&call) {
+            self.remove_timer(timer_key(instance, call, attempts.due, TimerKind::Retry));
             self.ops.push(Op::RemoveAttempts {
-                number,
-                execution,
+                number: instance.number(),
+                execution: instance.header.execution,
                 call,
+                attempts,
             });
-            self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
         }
     }
 
@@ -237,9 +241,8 @@ impl<R> Work<R> {
         let attempts = Attempts { failed, due };
         let number = instance.number();
         instance.last_commit = self.commit();
-        if let Some(Attempts { due, .. }) = instance.attempts.insert(call, attempts.clone()) {
-            self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
-        }
+        self.forget_attempts(instance, call);
+        instance.attempts.insert(call, attempts.clone());
         let execution = instance.header.execution;
         self.ops.push(Op::PutAttempts {
             number,

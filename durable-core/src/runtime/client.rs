@@ -265,7 +265,7 @@ impl Client {
 
 /// The engine answers each command with one of a few responses; another one is a bug of ours, and
 /// is reported rather than hidden in a panic.
-fn unexpected(response: &Response) -> HubError {
+pub(super) fn unexpected(response: &Response) -> HubError {
     HubError::Store(StoreError::fatal(format!("unexpected answer {response:?}")))
 }
 

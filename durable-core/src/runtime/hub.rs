@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::sync::Semaphore;
 
 use super::activities::Jobs;
-use super::client::Client;
+use super::client::{Client, unexpected};
 use super::error::HubError;
 use super::health::{Condition, Health};
 use super::shell::{Identity, Inbox, Launched, Reply, ToEngine, launch};
@@ -15,12 +15,12 @@ use super::worker::WorkerBuilder;
 use crate::engine::{Command, Config, Input, MAX_STEP, Response};
 #[cfg(feature = "simulation")]
 use crate::simulation::StoreHook;
-use crate::store::OpenError;
 use crate::store::kv::KvStore;
 #[cfg(feature = "simulation")]
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
+use crate::store::{HubStats, OpenError};
 
 /// A task hub: orchestrations and all that is known of them, in one directory.
 ///
@@ -94,23 +94,37 @@ impl TaskHub {
         WorkerBuilder::new(Arc::clone(&self.shared))
     }
 
-    /// The bytes that the hub takes on disk; 0 of one in memory.
+    /// How much there is: instances by status, live bytes, bytes on disk. Cheap, however much that
+    /// is: it is counted in every commit.
     ///
-    /// sled gives no space back: it writes again into what has become free.
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{RuntimeStatus, TaskHub};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// hub.client().start_by_name("fulfil", "42").await?;
+    /// let stats = hub.stats().await?;
+    /// assert_eq!(stats.total(), 1);
+    /// assert_eq!(stats.with_status(RuntimeStatus::Pending), 1);
+    /// assert!(stats.live_bytes > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// If the hub failed.
-    pub async fn size_on_disk(&self) -> Result<u64, HubError> {
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        let asked = self.shared.inbox.send(ToEngine::SizeOnDisk(reply));
-        asked.map_err(|_| self.shared.why_closed())?;
-        let size = answer.await.map_err(|_| self.shared.why_closed())?;
-        size.or_else(|error| {
-            // That the store is closed is not why.
-            self.shared.condition.check_open()?;
-            Err(HubError::Store(error))
-        })
+    pub async fn stats(&self) -> Result<HubStats, HubError> {
+        match self.shared.send(ToEngine::Stats).await {
+            Ok(Response::Stats(stats)) => Ok(stats),
+            Ok(other) => Err(unexpected(&other)),
+            Err(error) => {
+                // That the store is closed is not why.
+                self.shared.condition.check_open()?;
+                Err(error)
+            }
+        }
     }
 
     /// Finishes what is under way and lets go of the directory. A worker should be
@@ -160,20 +174,28 @@ impl Shared {
         self.inbox
             .send(ToEngine::Bounded(Input::Client(command, reply), permit))
             .map_err(|_| self.why_closed())?;
-        match answer.await {
-            Ok(Response::Failed(error)) => Err(HubError::Store(error)),
-            Ok(response) => Ok(response),
-            Err(_) => Err(self.why_closed()),
-        }
+        self.received(answer.await)
     }
 
     /// Waits until everything that was sent before is durable.
     pub(super) async fn flush(&self) -> Result<(), HubError> {
+        self.send(ToEngine::Flush).await.map(drop)
+    }
+
+    async fn send(&self, message: fn(Reply) -> ToEngine) -> Result<Response, HubError> {
         let (reply, answer) = Reply::new();
         self.inbox
-            .send(ToEngine::Flush(reply))
+            .send(message(reply))
             .map_err(|_| self.why_closed())?;
-        answer.await.map(drop).map_err(|_| self.why_closed())
+        self.received(answer.await)
+    }
+
+    fn received<E>(&self, answer: Result<Response, E>) -> Result<Response, HubError> {
+        match answer {
+            Ok(Response::Failed(error)) => Err(HubError::Store(error)),
+            Ok(response) => Ok(response),
+            Err(_) => Err(self.why_closed()),
+        }
     }
 
     fn why_closed(&self) -> HubError {

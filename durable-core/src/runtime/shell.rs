@@ -51,7 +51,7 @@ pub(super) enum ToEngine {
     Bounded(Input<Reply>, OwnedSemaphorePermit),
     /// Answers once everything before it is durable.
     Flush(Reply),
-    SizeOnDisk(oneshot::Sender<Result<u64, StoreError>>),
+    Stats(Reply),
     /// Finish what is here and end.
     Close,
     /// Nothing can be committed any more: end at once.
@@ -265,10 +265,11 @@ impl<S: Store> Shell<S> {
                         self.engine.handle(input);
                         drop(permit);
                     }
-                    ToEngine::Flush(reply) => self.engine.flush(reply),
-                    ToEngine::SizeOnDisk(reply) => {
-                        // Whoever asked may be gone.
-                        let _ = reply.send(self.store.size_on_disk());
+                    ToEngine::Flush(reply) => self.engine.answer(reply, Response::Done),
+                    ToEngine::Stats(reply) => {
+                        let stats = self.store.stats();
+                        let response = stats.map_or_else(Response::Failed, Response::Stats);
+                        self.engine.answer(reply, response);
                     }
                     ToEngine::Close => open = false,
                     ToEngine::Stop => return,

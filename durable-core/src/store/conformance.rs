@@ -122,7 +122,7 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
                 attempts,
             },
             active(0, true),
-            put(&stored.header),
+            replace(&header("x", 0, RuntimeStatus::Running, 1), &stored.header),
         ],
     );
     and_reopened(store, open, |store| {
@@ -181,11 +181,16 @@ fn a_glimpse_shows_first_and_last<S: Store>(open: &impl Fn() -> S) {
         glimpse.last_turn
     };
     assert_eq!(shown(&store, 3), None);
+    let running = header("x", 0, RuntimeStatus::Running, 1);
     let ended = header("x", 0, RuntimeStatus::Failed, 4);
     commit(
         &store,
         4,
-        vec![append(0, 4, &turn(4)), put(&ended), active(0, false)],
+        vec![
+            append(0, 4, &turn(4)),
+            replace(&running, &ended),
+            active(0, false),
+        ],
     );
     and_reopened(store, open, |store| {
         assert_eq!(shown(store, 4), Some(turn(4)));
@@ -211,14 +216,15 @@ fn of_what_has_ended_only_a_glimpse_is_left<S: Store>(open: &impl Fn() -> S) {
 
 fn the_last_word_of_a_commit_holds<S: Store>(open: &impl Fn() -> S) {
     let store = open();
+    let pending = header("x", 0, RuntimeStatus::Pending, 0);
     commit(
         &store,
         1,
         vec![
             active(0, true),
-            put(&header("x", 0, RuntimeStatus::Pending, 0)),
+            put(&pending),
             append(0, 1, &first_turn("x")),
-            put(&header("x", 0, RuntimeStatus::Running, 1)),
+            replace(&pending, &header("x", 0, RuntimeStatus::Running, 1)),
             message(0, 0),
             take(0, 0),
             Op::PutTimer(timer(5, 0)),
@@ -325,19 +331,16 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
             failed(300, 1),
         ],
     );
-    let call = CallId(2);
-    commit(
-        &store,
-        2,
-        vec![
-            failed(1, 2),
-            Op::RemoveAttempts {
-                number,
-                execution: ExecutionId(0),
-                call,
-            },
-        ],
-    );
+    let forget = |call| Op::RemoveAttempts {
+        number,
+        execution: ExecutionId(0),
+        call: CallId(call),
+        attempts: Attempts {
+            failed: 1,
+            due: Timestamp(1),
+        },
+    };
+    commit(&store, 2, vec![forget(1), failed(1, 2), forget(2)]);
     and_reopened(store, open, |store| {
         let stored = store.load(&by_id("x")).unwrap().unwrap();
         let attempts: Vec<_> = stored
@@ -492,6 +495,7 @@ fn a_purge_leaves_no_key_behind() {
             .collect()
     };
     assert_eq!(all_but_meta(pairs(&memory)), all_but_meta(before));
+    assert_eq!(store.check(), [""; 0]);
 }
 
 fn an_active_instance_that_is_gone_is_damage<S: Store>(open: &impl Fn() -> S) {
@@ -549,6 +553,7 @@ fn unsynced_commits_may_be_forgotten_but_only_whole_and_from_the_end() {
             let commit = store.recover().unwrap().commit;
             assert_eq!(commit, synced + kept as u64);
             check_after_commit(&store, commit);
+            assert_eq!(store.check(), [""; 0]);
         }
     }
 }
@@ -556,13 +561,19 @@ fn unsynced_commits_may_be_forgotten_but_only_whole_and_from_the_end() {
 /// Touches every kind of record.
 fn nth_commit(n: u64) -> Vec<Op> {
     let turns = u32::try_from(n).unwrap();
+    let now = header("x", 0, RuntimeStatus::Running, turns);
+    let before = header("x", 0, RuntimeStatus::Running, turns - 1);
     let mut ops = vec![
         append(
             0,
             turns,
             &if n == 1 { first_turn("x") } else { turn(turns) },
         ),
-        put(&header("x", 0, RuntimeStatus::Running, turns)),
+        if n == 1 {
+            put(&now)
+        } else {
+            replace(&before, &now)
+        },
         Op::PutTimer(timer(n, 0)),
         message(0, n),
         active(0, n % 2 == 1),
@@ -686,12 +697,12 @@ fn a_lost_record_that_must_be_there_is_an_error() {
         }
     }
     unnoticed.dedup_by_key(|(kind, _)| *kind);
-    // Nothing counts what waits in an inbox, the timers, nor the newest change of the active set.
+    // Their number is known: a full check notices.
     let kinds: Vec<_> = unnoticed
         .iter()
         .map(|(kind, _)| char::from(*kind))
         .collect();
-    assert_eq!(kinds, ['j', 'q', 't']);
+    assert_eq!(kinds, ['q', 't']);
 }
 
 fn pairs(memory: &MemoryKv) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -797,7 +808,17 @@ fn append(number: u64, turn: u32, record: &Turn) -> Op {
 }
 
 fn put(header: &Header) -> Op {
-    Op::PutHeader(Box::new(header.clone()))
+    Op::PutHeader {
+        header: Box::new(header.clone()),
+        replaces: None,
+    }
+}
+
+fn replace(old: &Header, header: &Header) -> Op {
+    Op::PutHeader {
+        header: Box::new(header.clone()),
+        replaces: Some(old.size()),
+    }
 }
 
 fn message(number: u64, seq: u64) -> Op {

@@ -81,3 +81,22 @@ pub(crate) struct Header {
     pub(crate) custom_status: Option<Payload>,
     pub(crate) problem: Option<(Problem, Timestamp)>,
 }
+
+/// What the store's counters hold of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeaderSize {
+    pub(crate) status: RuntimeStatus,
+    /// Its bytes when encoded.
+    pub(crate) len: u32,
+}
+
+impl Header {
+    pub(crate) fn size(&self) -> HeaderSize {
+        // A length is known of whatever can be encoded, and what cannot be is never stored.
+        let len = postcard::experimental::serialized_size(self).unwrap_or_default();
+        HeaderSize {
+            status: self.status,
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+        }
+    }
+}

@@ -10,6 +10,8 @@ mod conformance;
 mod error;
 mod header;
 pub(crate) mod kv;
+mod stats;
+mod verification;
 
 use hmac::{KeyInit, Mac};
 
@@ -19,9 +21,11 @@ use crate::time::Timestamp;
 
 pub use error::{OpenError, StoreError};
 pub use header::RuntimeStatus;
-pub(crate) use header::{Header, Kind};
+pub(crate) use header::{Header, HeaderSize, Kind};
+pub use stats::HubStats;
+pub use verification::{Damage, DamageKind, Verification};
 
-/// One change, as the engine thinks of it. All of a commit's happen or none.
+/// One change, as the engine thinks of it. All of a commit's happen or none, in their order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Op {
     /// Adds a turn, encoded, to an execution's history. Turns are numbered densely from 1.
@@ -31,9 +35,14 @@ pub(crate) enum Op {
         turn: u32,
         record: Vec<u8>,
     },
-    /// Creates or replaces an instance's summary.
-    PutHeader(Box<Header>),
+    /// Creates an instance's summary, or replaces the one that has this size.
+    PutHeader {
+        header: Box<Header>,
+        replaces: Option<HeaderSize>,
+    },
+    /// There is no such entry yet.
     PutTimer(TimerKey),
+    /// There is such an entry.
     RemoveTimer(TimerKey),
     /// Keeps an event for an instance that cannot run now.
     PutMessage {
@@ -47,16 +56,19 @@ pub(crate) enum Op {
         seq: u64,
         event: Event,
     },
+    /// There are none of that call yet.
     PutAttempts {
         number: InstanceNumber,
         execution: ExecutionId,
         call: CallId,
         attempts: Attempts,
     },
+    /// `attempts` are those that were put.
     RemoveAttempts {
         number: InstanceNumber,
         execution: ExecutionId,
         call: CallId,
+        attempts: Attempts,
     },
     /// Whether the instance must be loaded after a restart for its work to go on.
     SetActive {
@@ -197,8 +209,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Called once, after the last sync.
     fn close(&self) -> Result<(), StoreError>;
 
-    /// Bytes on disk.
-    fn size_on_disk(&self) -> Result<u64, StoreError>;
+    /// What there is, as of everything that was prepared. Scans nothing.
+    fn stats(&self) -> Result<HubStats, StoreError>;
 
     /// Bytes that are free where it is kept, if that is known.
     fn free_space(&self) -> Option<u64>;

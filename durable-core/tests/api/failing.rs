@@ -148,10 +148,7 @@ fn requests<'a>(hub: &'a TaskHub, client: &'a Client) -> Vec<(&'static str, Requ
                 terminated.map_err(instance_error)
             }),
         ),
-        (
-            "size",
-            Box::pin(async { hub.size_on_disk().await.map(drop) }),
-        ),
+        ("size", Box::pin(async { hub.stats().await.map(drop) })),
     ]
 }
 

@@ -19,6 +19,7 @@ mod purge;
 mod restart;
 #[cfg(feature = "simulation")]
 mod space;
+mod stats;
 
 use std::future::IntoFuture;
 use std::sync::Arc;

@@ -244,6 +244,7 @@ impl World {
         self.crashes += 1;
         self.kv.crash(kept);
         self.process = Process::start(&self.kv);
+        assert_eq!(self.process.store.check(), [""; 0]);
         // Clients ask again what was not answered.
         for (_, command) in std::mem::take(&mut self.asked).into_iter().rev() {
             if !is_read(&command) {
@@ -457,6 +458,10 @@ impl World {
         }
         let timers = self.process.store.timers(None, 100).expect("reads");
         assert_eq!(timers, [], "timers are left");
+        while !self.process.sealed.is_empty() {
+            self.apply();
+        }
+        assert_eq!(self.process.store.check(), [""; 0]);
         let active = self.process.store.recover().expect("reads").active;
         assert_eq!(active, [], "instances are left active");
         Run {

@@ -27,6 +27,24 @@ pub(super) struct Change {
     pub(super) removed: Vec<InstanceNumber>,
 }
 
+impl Change {
+    fn split(self) -> Vec<Self> {
+        let Self { added, removed } = self;
+        if added.len() + removed.len() <= MOST_ENTRIES {
+            return vec![Self { added, removed }];
+        }
+        let added = added.chunks(MOST_ENTRIES).map(|added| Self {
+            added: added.to_vec(),
+            ..Self::default()
+        });
+        let removed = removed.chunks(MOST_ENTRIES).map(|removed| Self {
+            removed: removed.to_vec(),
+            ..Self::default()
+        });
+        added.chain(removed).collect()
+    }
+}
+
 /// The whole set, as of the journal record before `next`.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Snapshot {
@@ -37,11 +55,8 @@ pub(super) struct Snapshot {
 /// What a commit writes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    Nothing,
-    Change {
-        seq: u64,
-        change: Change,
-    },
+    /// These journal records; none if nothing has changed.
+    Changes(Vec<(u64, Change)>),
     /// A snapshot replaces the journal records `obsolete`.
     Snapshot {
         snapshot: Snapshot,
@@ -51,6 +66,9 @@ pub(super) enum Written {
 
 /// Below this many entries a journal is never replaced.
 const SMALL_JOURNAL: usize = 4096;
+
+/// A record has no more entries than this, of up to ten bytes: always one value.
+const MOST_ENTRIES: usize = 1024;
 
 impl ActiveSet {
     /// Reads the set: the last snapshot, then the changes after it in order.
@@ -76,6 +94,11 @@ impl ActiveSet {
         self.members.iter().copied()
     }
 
+    /// The number of the next journal record.
+    pub(super) fn next(&self) -> u64 {
+        self.journal.end
+    }
+
     pub(super) fn contains(&self, number: InstanceNumber) -> bool {
         self.members.contains(&number)
     }
@@ -92,15 +115,16 @@ impl ActiveSet {
         }
         let entries = change.added.len() + change.removed.len();
         if entries == 0 {
-            return Written::Nothing;
+            return Written::Changes(Vec::new());
         }
         self.entries += entries;
         if self.entries > SMALL_JOURNAL.max(2 * self.members.len()) {
             return self.snapshot();
         }
-        let seq = self.journal.end;
-        self.journal.end += 1;
-        Written::Change { seq, change }
+        let changes = change.split();
+        let first = self.journal.end;
+        self.journal.end += changes.len() as u64;
+        Written::Changes((first..).zip(changes).collect())
     }
 
     fn snapshot(&mut self) -> Written {
@@ -135,8 +159,11 @@ mod tests {
                 model.remove(&number)
             };
             match set.change(&BTreeMap::from([(number, active)])) {
-                Written::Nothing => {}
-                Written::Change { seq, change } => assert!(disk.1.insert(seq, change).is_none()),
+                Written::Changes(changes) => {
+                    for (seq, change) in changes {
+                        assert!(disk.1.insert(seq, change).is_none());
+                    }
+                }
                 Written::Snapshot { snapshot, obsolete } => {
                     snapshots += 1;
                     disk.1.retain(|seq, _| !obsolete.contains(seq));

@@ -29,6 +29,53 @@ const MESSAGE: u8 = b'q';
 const ATTEMPTS: u8 = b'a';
 const ACTIVE_CHANGE: u8 = b'j';
 
+/// After every key there is.
+pub(super) const END: &[u8] = &[0xff; 16];
+
+/// What a key is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Hub,
+    Meta,
+    Header,
+    Turn,
+    Timer,
+    Message,
+    Attempts,
+    ActiveChange,
+    ActiveSnapshot,
+}
+
+impl Kind {
+    /// By the prefix alone.
+    pub(super) fn of(key: &[u8]) -> Option<Self> {
+        match *key.first()? {
+            b'k' => Some(Self::Hub),
+            b'm' => Some(Self::Meta),
+            HEADER => Some(Self::Header),
+            TURN => Some(Self::Turn),
+            TIMER => Some(Self::Timer),
+            MESSAGE => Some(Self::Message),
+            ATTEMPTS => Some(Self::Attempts),
+            ACTIVE_CHANGE => Some(Self::ActiveChange),
+            b's' => Some(Self::ActiveSnapshot),
+            _ => None,
+        }
+    }
+
+    /// Whether a record of this kind can have this key.
+    pub(super) fn fits(self, key: &[u8]) -> bool {
+        match self {
+            Self::Hub | Self::Meta | Self::ActiveSnapshot => key.len() == 1,
+            // It is compared with the header itself.
+            Self::Header => true,
+            Self::Turn | Self::Message | Self::Attempts => key.len() == 17,
+            Self::Timer => parse_timer(key).is_some(),
+            Self::ActiveChange => key.len() == 9,
+        }
+    }
+}
+
 /// A key without its chunk number: the name of a record.
 pub(super) type RecordKey = Vec<u8>;
 

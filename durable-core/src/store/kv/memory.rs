@@ -71,6 +71,7 @@ impl MemoryKv {
 
     /// The power fails: of the batches that were not synced, the first `kept` happen to be there.
     #[cfg(any(test, feature = "simulation"))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "called by the simulator"))]
     pub(crate) fn crash(&self, kept: usize) {
         self.disk(|disk| {
             for batch in std::mem::take(&mut disk.unsynced).into_iter().take(kept) {

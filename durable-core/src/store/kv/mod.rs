@@ -8,22 +8,27 @@ mod backend_conformance;
 pub(crate) mod hooked;
 mod keys;
 pub(crate) mod memory;
+mod meta;
 mod read;
 mod record;
 pub(crate) mod sled;
+mod verify;
+mod write;
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use self::active::{ActiveSet, Written};
-use self::backend::{HubId, KeyValue, Mark, Write};
-use crate::history::Event;
-use crate::id::{InstanceId, InstanceNumber};
+use self::active::ActiveSet;
+use self::backend::{HubId, KeyValue, Mark};
+use self::meta::Meta;
+use self::verify::Tally;
+use self::write::{Changed, Writer, encode};
+use crate::id::InstanceId;
 use crate::store::{
-    Glimpse, InstanceKey, Op, OpenError, Recovered, SigningKey, Store, StoreError, Stored, TimerKey,
+    Glimpse, HubStats, InstanceKey, Op, OpenError, Recovered, SigningKey, Store, StoreError,
+    Stored, TimerKey,
 };
 
 /// The store over the engine `K`.
@@ -35,6 +40,10 @@ pub(crate) struct KvStore<K> {
     /// The mark of the last commit that was applied, for the next sync.
     applied: Mutex<Mark>,
     hub: Hub,
+    /// Held while a commit is applied, so whoever holds it sees the store between two commits.
+    tally: Mutex<Option<Tally>>,
+    /// Whether commits say what they change, for the tally.
+    counting: AtomicBool,
 }
 
 /// What is fixed when a hub is created.
@@ -72,20 +81,11 @@ struct Ledger {
     active: ActiveSet,
 }
 
-/// The one record that every commit rewrites: how far the store has come, and how many records of
-/// each kind there must be, so that a full check notices one that is gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Meta {
-    commit: u64,
-    created: u64,
-    pub(crate) purged: u64,
-    turns: u64,
-}
-
 /// A commit as writes of the engine below.
 pub(crate) struct Prepared<B> {
     batch: B,
     mark: Mark,
+    changes: Option<Vec<Changed>>,
 }
 
 impl<K: KeyValue> KvStore<K> {
@@ -121,12 +121,20 @@ impl<K: KeyValue> KvStore<K> {
         };
         let active = read::active_set(&kv).map_err(unreadable)?;
         let meta = meta.unwrap_or_default();
+        if active.next() != meta.journal {
+            let missing = active.next();
+            return Err(corrupt(format!(
+                "record {missing} of the active set is missing"
+            )));
+        }
         let applied = Mutex::new(meta.mark());
         Ok(Self {
             kv,
             ledger: Mutex::new(Ledger { meta, active }),
             applied,
             hub,
+            tally: Mutex::new(None),
+            counting: AtomicBool::new(false),
         })
     }
 
@@ -145,6 +153,15 @@ impl<K: KeyValue> KvStore<K> {
         Ok(hub)
     }
 
+    /// What is wrong with what is stored, while no commit is under way.
+    #[cfg_attr(not(test), allow(dead_code, reason = "called by the simulator"))]
+    pub(crate) fn check(&self) -> Vec<String> {
+        match verify::at_rest(&self.kv) {
+            Ok(found) => found.damages.iter().map(ToString::to_string).collect(),
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn meta(&self) -> Meta {
         self.ledger(|ledger| ledger.meta.clone())
@@ -152,158 +169,6 @@ impl<K: KeyValue> KvStore<K> {
 
     fn ledger<R>(&self, f: impl FnOnce(&mut Ledger) -> R) -> R {
         f(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn put<T: Serialize>(
-        &self,
-        key: Vec<u8>,
-        body: &T,
-        writes: &mut Vec<Write>,
-    ) -> Result<(), StoreError> {
-        record::put(key, &encode(body)?, self.kv.max_value(), writes)
-    }
-}
-
-fn encode<T: Serialize>(body: &T) -> Result<Vec<u8>, StoreError> {
-    postcard::to_stdvec(body)
-        .map_err(|error| StoreError::fatal(format!("a record cannot be encoded: {error}")))
-}
-
-impl Meta {
-    fn mark(&self) -> Mark {
-        let Self {
-            commit,
-            created,
-            purged,
-            ..
-        } = *self;
-        Mark {
-            commit,
-            created,
-            purged,
-        }
-    }
-}
-
-/// What a commit's operations add up to, besides their own records.
-struct Sums<'a> {
-    meta: &'a mut Meta,
-    active: BTreeMap<InstanceNumber, bool>,
-}
-
-impl<K: KeyValue> KvStore<K> {
-    fn write_op(
-        &self,
-        op: Op,
-        sums: &mut Sums<'_>,
-        writes: &mut Vec<Write>,
-    ) -> Result<(), StoreError> {
-        let max_value = self.kv.max_value();
-        match op {
-            Op::AppendTurn {
-                number,
-                execution,
-                turn,
-                record,
-            } => {
-                sums.meta.turns += 1;
-                record::put(
-                    keys::turn(number, execution, turn),
-                    &record,
-                    max_value,
-                    writes,
-                )?;
-            }
-            Op::PutHeader(header) => {
-                sums.meta.created = sums.meta.created.max(header.number.0 + 1);
-                self.put(keys::header(&header.id), &header, writes)?;
-            }
-            Op::PutTimer(timer) => writes.push(Write::Put(keys::timer(&timer), Vec::new())),
-            Op::RemoveTimer(timer) => writes.push(Write::Remove(keys::timer(&timer))),
-            Op::PutMessage { number, seq, event } => {
-                self.put(keys::message(number, seq), &event, writes)?;
-            }
-            Op::TakeMessage { number, seq, event } => {
-                let len = encode::<Event>(&event)?.len();
-                record::remove(&keys::message(number, seq), len, max_value, writes)?;
-            }
-            Op::PutAttempts {
-                number,
-                execution,
-                call,
-                attempts,
-            } => {
-                self.put(keys::attempts(number, execution, call), &attempts, writes)?;
-            }
-            Op::RemoveAttempts {
-                number,
-                execution,
-                call,
-            } => {
-                // The record is a few bytes long: always one chunk.
-                record::remove(
-                    &keys::attempts(number, execution, call),
-                    0,
-                    max_value,
-                    writes,
-                )?;
-            }
-            Op::SetActive { number, active } => {
-                sums.active.insert(number, active);
-            }
-            Op::Purge {
-                id,
-                number,
-                status: _,
-            } => {
-                sums.meta.purged += 1;
-                self.write_purge(&id, number, sums, writes)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Nothing of the instance is prepared and not applied, so what can be read is all of it.
-    fn write_purge(
-        &self,
-        id: &InstanceId,
-        number: InstanceNumber,
-        sums: &mut Sums<'_>,
-        writes: &mut Vec<Write>,
-    ) -> Result<(), StoreError> {
-        let mut remove = |prefix: &[u8]| {
-            let mut records = 0;
-            self.kv
-                .scan(prefix, &keys::end_of(prefix), &mut |key, _| {
-                    records += u64::from(record::is_first_chunk(key));
-                    writes.push(Write::Remove(key.to_vec()));
-                    ControlFlow::Continue(())
-                })
-                .map(|()| records)
-        };
-        remove(&keys::header(id))?;
-        remove(&keys::messages_of(number))?;
-        remove(&keys::attempts_of(number))?;
-        let turns = remove(&keys::turns_of(number))?;
-        // Of a damaged history there may be more than were counted.
-        sums.meta.turns = sums.meta.turns.saturating_sub(turns);
-        Ok(())
-    }
-
-    fn write_active(&self, written: Written, writes: &mut Vec<Write>) -> Result<(), StoreError> {
-        match written {
-            Written::Nothing => Ok(()),
-            Written::Change { seq, change } => self.put(keys::active_change(seq), &change, writes),
-            Written::Snapshot { snapshot, obsolete } => {
-                for seq in obsolete {
-                    writes.push(Write::Remove(record::chunk_key(
-                        &keys::active_change(seq),
-                        0,
-                    )));
-                }
-                self.put(keys::ACTIVE_SNAPSHOT.to_vec(), &snapshot, writes)
-            }
-        }
     }
 }
 
@@ -321,29 +186,30 @@ impl<K: KeyValue> Store for KvStore<K> {
     }
 
     fn prepare(&self, commit: u64, ops: Vec<Op>) -> Result<Self::Prepared, StoreError> {
-        let mut writes = Vec::with_capacity(ops.len() + 2);
-        let mark = self.ledger(|ledger| {
-            let mut sums = Sums {
-                meta: &mut ledger.meta,
-                active: BTreeMap::new(),
-            };
+        let (batch, changes, mark) = self.ledger(|Ledger { meta, active }| {
+            let counting = self.counting.load(Ordering::Relaxed);
+            let mut writer = Writer::new(&self.kv, meta, ops.len(), counting);
             for op in ops {
-                self.write_op(op, &mut sums, &mut writes)?;
+                writer.op(op)?;
             }
-            let written = ledger.active.change(&sums.active);
-            self.write_active(written, &mut writes)?;
-            ledger.meta.commit = commit;
-            self.put(keys::META.to_vec(), &ledger.meta, &mut writes)?;
-            Ok(ledger.meta.mark())
+            writer.active(active)?;
+            let (batch, changes) = writer.finish(commit)?;
+            Ok((batch, changes, meta.mark()))
         })?;
         Ok(Prepared {
-            batch: self.kv.batch(writes),
+            batch: self.kv.batch(batch),
             mark,
+            changes,
         })
     }
 
     fn apply(&self, prepared: Self::Prepared) -> Result<(), StoreError> {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         self.kv.apply(prepared.batch)?;
+        if let Some(tally) = &mut *tally {
+            tally.follow(prepared.changes);
+        }
+        drop(tally);
         *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = prepared.mark;
         Ok(())
     }
@@ -383,8 +249,13 @@ impl<K: KeyValue> Store for KvStore<K> {
         self.kv.close()
     }
 
-    fn size_on_disk(&self) -> Result<u64, StoreError> {
-        self.kv.size_on_disk()
+    fn stats(&self) -> Result<HubStats, StoreError> {
+        let counts = self.ledger(|ledger| ledger.meta.counts.clone());
+        Ok(HubStats {
+            live_bytes: counts.bytes,
+            bytes_on_disk: self.kv.size_on_disk()?,
+            instances: counts.instances,
+        })
     }
 
     fn free_space(&self) -> Option<u64> {

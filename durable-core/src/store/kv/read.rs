@@ -41,7 +41,7 @@ pub(super) fn one<T: DeserializeOwned>(
     decode(&key, &body).map(Some)
 }
 
-fn decode<T: DeserializeOwned>(key: &[u8], body: &[u8]) -> Result<T, StoreError> {
+pub(super) fn decode<T: DeserializeOwned>(key: &[u8], body: &[u8]) -> Result<T, StoreError> {
     let undecodable = |error: &dyn std::fmt::Display| {
         StoreError::corrupt(format!("record {} does not decode: {error}", show(key)))
     };

@@ -29,11 +29,6 @@ pub(super) fn chunk_key(key: &[u8], chunk: u16) -> Vec<u8> {
     chunk_key
 }
 
-/// Whether a record begins with the pair of this key.
-pub(super) fn is_first_chunk(chunk_key: &[u8]) -> bool {
-    chunk_key.ends_with(&0_u16.to_be_bytes())
-}
-
 fn chunks(body: usize, max_value: usize) -> Result<u16, StoreError> {
     let room = max_value.saturating_sub(HEAD).max(1);
     u16::try_from(body.div_ceil(room).max(1)).map_err(|_| {
@@ -41,6 +36,12 @@ fn chunks(body: usize, max_value: usize) -> Result<u16, StoreError> {
             "a record of {body} bytes is too large to be stored"
         ))
     })
+}
+
+/// The bytes of a record, its keys included.
+pub(super) fn size(key: usize, body: usize, max_value: usize) -> Result<u64, StoreError> {
+    let pairs = u64::from(chunks(body, max_value)?);
+    Ok(pairs * (key + CHUNK_SUFFIX) as u64 + (HEAD + body) as u64)
 }
 
 /// The writes that put a record.
@@ -132,6 +133,16 @@ impl Partial {
         Ok(())
     }
 
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The bytes of what was read so far, keys included.
+    pub(super) fn bytes(&self) -> u64 {
+        let pairs = usize::from(self.next_chunk);
+        (pairs * (self.key.len() + CHUNK_SUFFIX) + HEAD + self.body.len()) as u64
+    }
+
     pub(super) fn is_complete(&self) -> bool {
         self.missing == 0
     }
@@ -148,6 +159,11 @@ impl Partial {
         }
         Ok((self.key, self.body.freeze()))
     }
+}
+
+/// The record that a pair belongs to; of a key that is too short, the key itself.
+pub(super) fn name(chunk_key: &[u8]) -> &[u8] {
+    split(chunk_key).map_or(chunk_key, |(name, _)| name)
 }
 
 fn split(chunk_key: &[u8]) -> Result<(&[u8], u16), StoreError> {
