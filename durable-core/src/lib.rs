@@ -195,7 +195,9 @@ pub use runtime::{
     PurgeError, StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Worker,
     WorkerBuilder, WorkerError,
 };
-pub use store::{Damage, DamageKind, HubStats, OpenError, RuntimeStatus, StoreError, Verification};
+pub use store::{
+    AcceptedLoss, Damage, DamageKind, HubStats, OpenError, RuntimeStatus, StoreError, Verification,
+};
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;
 

@@ -80,8 +80,10 @@ impl Condition {
     /// The first failure is the cause; whatever it was, the hub is closed by it.
     pub(super) fn fail(&self, error: StoreError) {
         let error = match error {
-            StoreError::Corrupt { detail } => StoreError::fatal(detail),
-            fatal @ StoreError::Fatal { .. } => fatal,
+            StoreError::Fatal { detail } => StoreError::fatal(detail),
+            error @ (StoreError::Corrupt { .. } | StoreError::NewerFormat { .. }) => {
+                StoreError::fatal(error.to_string())
+            }
         };
         let since = clock::system();
         self.with(|health| {

@@ -1,7 +1,7 @@
 //! The task hub: a directory, opened.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::Semaphore;
@@ -16,11 +16,12 @@ use crate::engine::{Command, Config, Input, MAX_STEP, Response};
 #[cfg(feature = "simulation")]
 use crate::simulation::StoreHook;
 use crate::store::kv::KvStore;
+use crate::store::kv::backend::KeyValue;
 #[cfg(feature = "simulation")]
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
-use crate::store::{HubStats, OpenError};
+use crate::store::{AcceptedLoss, HubStats, OpenError};
 
 /// A task hub: orchestrations and all that is known of them, in one directory.
 ///
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     pub(super) condition: Condition,
     pub(super) config: Config,
     pub(super) identity: Identity,
+    accepted_loss: Option<AcceptedLoss>,
     threads: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -80,6 +82,12 @@ impl TaskHub {
     /// The settings of a hub, to be opened with others than the defaults.
     pub fn options() -> TaskHubOptions {
         TaskHubOptions::default()
+    }
+
+    /// What was lost of this hub when it was opened just now, if it was and the loss was
+    /// [accepted](TaskHubOptions::accept_loss).
+    pub fn accepted_loss(&self) -> Option<&AcceptedLoss> {
+        self.shared.accepted_loss.as_ref()
     }
 
     /// A handle to start, query and steer instances. Works with and without a worker.
@@ -232,6 +240,7 @@ impl std::fmt::Debug for Shared {
 #[derive(Clone, Debug, Default)]
 pub struct TaskHubOptions {
     config: Config,
+    accept_loss: bool,
     sled: SledOptions,
     #[cfg(feature = "simulation")]
     hook: Option<Arc<dyn StoreHook>>,
@@ -258,6 +267,23 @@ impl TaskHubOptions {
     #[must_use]
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.config.max_payload = bytes.min(MAX_STEP);
+        self
+    }
+
+    /// Opens what is left of a hub that was rolled back or is damaged, and **gives up what is
+    /// lost**. Only for a person who has decided so because there is no better copy: activities
+    /// whose completion is lost run again, and what was acknowledged after is as if it had never
+    /// been. Default: false; such a hub is refused with [`OpenError::RolledBack`] or
+    /// [`OpenError::Corrupt`].
+    ///
+    /// What was lost is logged as an error, and told by [`TaskHub::accepted_loss`]. Instances whose
+    /// histories are broken stay as they are, with a [`Problem`](crate::Problem) that says so. New
+    /// ones never take the place of what is lost. The next opening needs this no more, and should
+    /// not have it. A sound hub is opened as always. Of some damage nothing is left to open; the
+    /// error then says so.
+    #[must_use]
+    pub fn accept_loss(mut self, accept: bool) -> Self {
+        self.accept_loss = accept;
         self
     }
 
@@ -311,15 +337,24 @@ impl TaskHubOptions {
     pub async fn open(self, path: impl AsRef<Path>) -> Result<TaskHub, OpenError> {
         let path: PathBuf = path.as_ref().to_owned();
         let sled = self.sled;
+        let open_sled = {
+            let path = path.clone();
+            move |accept_loss| {
+                SledKv::open(
+                    &path,
+                    &SledOptions {
+                        accept_loss,
+                        ..sled.clone()
+                    },
+                )
+            }
+        };
         #[cfg(feature = "simulation")]
         if let Some(hook) = self.hook {
-            let open = move || KvStore::open(Hooked::new(SledKv::open(&path, &sled)?, hook), &path);
-            let launched = launch(open, self.config).await?;
-            return Ok(TaskHub::launched(launched, self.config));
+            let open = move |accept| Ok(Hooked::new(open_sled(accept)?, Arc::clone(&hook)));
+            return TaskHub::launch(open, path, self.config, self.accept_loss).await;
         }
-        let open = move || KvStore::open(SledKv::open(&path, &sled)?, &path);
-        let launched = launch(open, self.config).await?;
-        Ok(TaskHub::launched(launched, self.config))
+        TaskHub::launch(open_sled, path, self.config, self.accept_loss).await
     }
 
     /// Opens a hub in memory.
@@ -328,14 +363,25 @@ impl TaskHubOptions {
     ///
     /// See [`TaskHub::in_memory`].
     pub async fn open_in_memory(self) -> Result<TaskHub, OpenError> {
-        let open = || KvStore::open(MemoryKv::default(), Path::new("memory"));
-        let launched = launch(open, self.config).await?;
-        Ok(TaskHub::launched(launched, self.config))
+        let open = |_| Ok(MemoryKv::default());
+        TaskHub::launch(open, "memory".into(), self.config, false).await
     }
 }
 
 impl TaskHub {
-    fn launched(launched: Launched, config: Config) -> Self {
+    async fn launch<K: KeyValue>(
+        open_kv: impl Fn(bool) -> Result<K, OpenError> + Send + 'static,
+        path: PathBuf,
+        config: Config,
+        accept_loss: bool,
+    ) -> Result<Self, OpenError> {
+        let accepted = Arc::new(OnceLock::new());
+        let noted = Arc::clone(&accepted);
+        let open = move || {
+            let (store, loss) = KvStore::open_or_salvage(open_kv, &path, accept_loss)?;
+            drop(loss.map(|loss| noted.set(loss)));
+            Ok(store)
+        };
         let Launched {
             inbox,
             permits,
@@ -343,9 +389,9 @@ impl TaskHub {
             condition,
             identity,
             threads,
-        } = launched;
+        } = launch(open, config).await?;
         let threads = Mutex::new(Some(threads));
-        Self {
+        Ok(Self {
             shared: Arc::new(Shared {
                 inbox,
                 permits,
@@ -353,8 +399,9 @@ impl TaskHub {
                 condition,
                 config,
                 identity,
+                accepted_loss: accepted.get().cloned(),
                 threads,
             }),
-        }
+        })
     }
 }

@@ -7,13 +7,13 @@ use tempfile::TempDir;
 use crate::history::{Action, Event, Started, Step, Turn, encode_turn};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
-use crate::store::kv::KvStore;
 use crate::store::kv::backend::{KeyValue, Write};
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
+use crate::store::kv::{KvStore, turn_key};
 use crate::store::{
-    Attempts, Header, InstanceKey, Kind, Op, OpenError, Recovered, RuntimeStatus, Store,
-    StoreError, Stored, TimerKey, TimerKind,
+    AcceptedLoss, Attempts, Header, InstanceKey, Kind, Op, OpenError, Recovered, RuntimeStatus,
+    Store, StoreError, Stored, TimerKey, TimerKind,
 };
 use crate::time::Timestamp;
 
@@ -656,7 +656,7 @@ fn answer<T: std::fmt::Debug>(read: Result<T, StoreError>) -> Result<String, Str
     match read {
         Ok(value) => Ok(format!("{value:?}")),
         Err(StoreError::Corrupt { detail }) => Err(detail),
-        Err(StoreError::Fatal { detail }) => panic!("{detail}"),
+        Err(error) => panic!("{error}"),
     }
 }
 
@@ -703,6 +703,100 @@ fn a_lost_record_that_must_be_there_is_an_error() {
         .map(|(kind, _)| char::from(*kind))
         .collect();
     assert_eq!(kinds, ['q', 't']);
+}
+
+#[test]
+fn what_a_refused_store_still_has_is_all_there_once_its_loss_is_accepted() {
+    let mut refused = Vec::new();
+    for (key, value) in pairs(&three_instances()) {
+        let mut flipped = value.clone();
+        if let Some(last) = flipped.last_mut() {
+            *last ^= 1;
+        }
+        for damage in [Write::Remove(key.clone()), Write::Put(key.clone(), flipped)] {
+            let memory = three_instances();
+            memory.apply(memory.batch(vec![damage])).unwrap();
+            let is_refused = open(memory.clone()).is_err();
+            let (store, loss) = salvage(&memory).unwrap();
+            assert_eq!(loss.is_some(), is_refused, "{key:?}");
+            if !is_refused {
+                continue;
+            }
+            refused.push(char::from(key[0]));
+            assert_eq!(loss.unwrap().instances, 0);
+            let recovered = store.recover().unwrap();
+            assert!(
+                recovered.commit > 3 && recovered.created == 3,
+                "{recovered:?}"
+            );
+            // One that sleeps may be woken for nothing.
+            assert_eq!(recovered.active, [InstanceNumber(0), InstanceNumber(1)]);
+            and_reopened_memory(&memory, |store| {
+                for (name, ..) in THREE {
+                    let stored = store.load(&by_id(name)).unwrap().unwrap();
+                    assert_eq!(stored.turns.len(), if name == "has ended" { 0 } else { 2 });
+                    store.glimpse(&id(name)).unwrap().unwrap();
+                }
+                assert_eq!(store.timers(None, 10).unwrap().len(), 3);
+                assert_eq!(store.check(), [""; 0]);
+            });
+        }
+    }
+    refused.dedup();
+    assert_eq!(refused, ['j', 'k', 'm']);
+}
+
+#[test]
+fn a_broken_history_stays_broken_when_a_loss_is_accepted() {
+    for (number, (name, ..)) in (0..).zip(&THREE[..2]) {
+        for lost in [1, 2] {
+            let memory = three_instances();
+            let turn = turn_key(InstanceNumber(number), lost);
+            let writes = vec![Write::Remove(b"m\0\0".to_vec()), Write::Remove(turn)];
+            memory.apply(memory.batch(writes)).unwrap();
+            drop(salvage(&memory).unwrap());
+            and_reopened_memory(&memory, |store| {
+                for (other, ..) in &THREE[..2] {
+                    let loaded = store.load(&by_id(other));
+                    assert_eq!(loaded.is_ok(), other != name, "{other}: {loaded:?}");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_whether_a_loss_is_accepted_or_not() {
+    for (key, value) in pairs(&three_instances()) {
+        if !b"km".contains(&key[0]) {
+            continue;
+        }
+        let mut newer = value.clone();
+        newer[0] = 9;
+        let sum = crc32fast::hash(&[&[9], &key[..key.len() - 2], &newer[7..]].concat());
+        newer[3..7].copy_from_slice(&sum.to_le_bytes());
+        let memory = three_instances();
+        let batch = memory.batch(vec![Write::Put(key.clone(), newer)]);
+        memory.apply(batch).unwrap();
+        let before = pairs(&memory);
+        for refused in [open(memory.clone()).map(drop), salvage(&memory).map(drop)] {
+            match refused {
+                Err(OpenError::NewerFormat { found: 9, .. }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(pairs(&memory), before);
+    }
+}
+
+fn salvage(memory: &MemoryKv) -> Result<(KvStore<MemoryKv>, Option<AcceptedLoss>), OpenError> {
+    KvStore::open_or_salvage(|_| Ok(memory.clone()), Path::new("memory"), true)
+}
+
+fn and_reopened_memory(memory: &MemoryKv, check: impl Fn(&KvStore<MemoryKv>)) {
+    for _ in 0..2 {
+        check(&open(memory.clone()).unwrap());
+    }
 }
 
 fn pairs(memory: &MemoryKv) -> Vec<(Vec<u8>, Vec<u8>)> {

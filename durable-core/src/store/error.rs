@@ -1,11 +1,16 @@
 //! What can go wrong with a store, by what the caller should do next.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why a task hub could not be opened.
 ///
-/// Nothing was changed in the directory. The message names the path and says what to do.
+/// The message names the path and says what to do. Nothing was changed in the directory, with one
+/// exception: that it was [rolled back](Self::RolledBack), and some [damage](Self::Corrupt), shows
+/// only when sled has opened its files, and sled writes over the end of its log that it cannot
+/// read. Such a hub is refused again and again until its files are replaced or the loss is
+/// [accepted](crate::TaskHubOptions::accept_loss); who wants to have its files looked at copies them
+/// before opening it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -37,7 +42,8 @@ pub enum OpenError {
     },
 
     /// The data is older than what was acknowledged: a lost tail, or files put back from an old copy.
-    #[error("{path} was rolled back: it holds commit {have}, but commit {had} was acknowledged; restore the newest copy", path = path.display())]
+    /// [`TaskHubOptions::accept_loss`](crate::TaskHubOptions::accept_loss) opens it all the same.
+    #[error("{path} was rolled back: it holds commit {have}, but commit {had} was acknowledged; restore the newest copy, or accept the loss with `TaskHubOptions::accept_loss`", path = path.display())]
     RolledBack {
         /// The directory.
         path: PathBuf,
@@ -47,8 +53,9 @@ pub enum OpenError {
         had: u64,
     },
 
-    /// The data is damaged. It needs a person: restore a copy.
-    #[error("{path} is damaged: {detail}; restore a copy", path = path.display())]
+    /// The data is damaged. It needs a person: restore a copy, or open what can be read with
+    /// [`TaskHubOptions::accept_loss`](crate::TaskHubOptions::accept_loss).
+    #[error("{path} is damaged: {detail}; restore a copy, or open what can be read with `TaskHubOptions::accept_loss`", path = path.display())]
     Corrupt {
         /// The directory.
         path: PathBuf,
@@ -57,7 +64,7 @@ pub enum OpenError {
     },
 
     /// The operating system refused.
-    #[error("cannot open {path}", path = path.display())]
+    #[error("cannot open {path}: {source}", path = path.display())]
     Io {
         /// The file or directory the call was about.
         path: PathBuf,
@@ -77,6 +84,17 @@ pub enum StoreError {
         detail: String,
     },
 
+    /// A record was written by a newer version of this library. Open the hub with that.
+    #[error(
+        "the store holds a record of format {found}, this version reads up to {supported}; open it with a newer version"
+    )]
+    NewerFormat {
+        /// The format found.
+        found: u32,
+        /// The newest format this version reads.
+        supported: u32,
+    },
+
     /// The store failed and is closed for the life of the process: after a failed sync nobody
     /// knows what is on the disk, so nothing is retried. Open the hub again.
     #[error("the store failed and is closed: {detail}")]
@@ -84,6 +102,23 @@ pub enum StoreError {
         /// What failed.
         detail: String,
     },
+}
+
+impl OpenError {
+    /// What the store needs to open cannot be read.
+    pub(crate) fn unreadable(path: &Path, error: StoreError) -> Self {
+        let path = path.to_owned();
+        match error {
+            StoreError::NewerFormat { found, supported } => Self::NewerFormat {
+                path,
+                found,
+                supported,
+            },
+            StoreError::Corrupt { detail } | StoreError::Fatal { detail } => {
+                Self::Corrupt { path, detail }
+            }
+        }
+    }
 }
 
 impl StoreError {

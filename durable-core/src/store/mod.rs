@@ -10,6 +10,7 @@ mod conformance;
 mod error;
 mod header;
 pub(crate) mod kv;
+mod loss;
 mod stats;
 mod verification;
 
@@ -22,6 +23,7 @@ use crate::time::Timestamp;
 pub use error::{OpenError, StoreError};
 pub use header::RuntimeStatus;
 pub(crate) use header::{Header, HeaderSize, Kind};
+pub use loss::AcceptedLoss;
 pub use stats::HubStats;
 pub use verification::{Damage, DamageKind, Verification};
 

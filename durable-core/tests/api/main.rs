@@ -15,6 +15,7 @@ mod determinism;
 mod failing;
 mod inline;
 mod lifecycle;
+mod loss;
 mod purge;
 mod restart;
 #[cfg(feature = "simulation")]

@@ -103,6 +103,26 @@ pub(super) fn turn(number: InstanceNumber, execution: ExecutionId, turn: u32) ->
     )
 }
 
+pub(super) fn headers() -> RecordKey {
+    vec![HEADER]
+}
+
+pub(super) fn turns() -> RecordKey {
+    vec![TURN]
+}
+
+/// What [`turn`] was made of; `None` if the bytes are no such key.
+pub(super) fn parse_turn(key: &[u8]) -> Option<(InstanceNumber, ExecutionId, u32)> {
+    let rest = key.strip_prefix(&[TURN])?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let (execution, turn) = rest.split_first_chunk()?;
+    Some((
+        InstanceNumber(u64::from_be_bytes(*number)),
+        ExecutionId(u32::from_be_bytes(*execution)),
+        u32::from_be_bytes(*turn.first_chunk()?),
+    ))
+}
+
 /// All turns of an instance.
 pub(super) fn turns_of(number: InstanceNumber) -> RecordKey {
     key(TURN, [&number.0.to_be_bytes()])

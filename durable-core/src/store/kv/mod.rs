@@ -11,6 +11,7 @@ pub(crate) mod memory;
 mod meta;
 mod read;
 mod record;
+mod salvage;
 pub(crate) mod sled;
 mod verify;
 mod write;
@@ -44,6 +45,12 @@ pub(crate) struct KvStore<K> {
     tally: Mutex<Option<Tally>>,
     /// Whether commits say what they change, for the tally.
     counting: AtomicBool,
+}
+
+/// Where a turn's first chunk lies.
+#[cfg(test)]
+pub(crate) fn turn_key(number: crate::id::InstanceNumber, turn: u32) -> Vec<u8> {
+    record::chunk_key(&keys::turn(number, crate::id::ExecutionId(0), turn), 0)
 }
 
 /// What is fixed when a hub is created.
@@ -99,7 +106,7 @@ impl<K: KeyValue> KvStore<K> {
             path: path.to_owned(),
             detail,
         };
-        let unreadable = |error: StoreError| corrupt(error.to_string());
+        let unreadable = |error: StoreError| OpenError::unreadable(path, error);
         let meta = read::one::<Meta>(&kv, keys::META.to_vec()).map_err(unreadable)?;
         let found = read::one::<Hub>(&kv, keys::HUB.to_vec()).map_err(unreadable)?;
         let had = kv.mark().unwrap_or_default().commit;

@@ -1,6 +1,8 @@
 //! A record as it lies in the tree: version, checksum, body; long bodies in chunks.
 //!
-//! The checksum covers the record's key too, so a value that got to another key is noticed. A body
+//! The checksum covers the version, so that a newer record is told from a damaged one (its head is
+//! the same in every version), and the record's key, so that a value that got to another key is
+//! noticed. A body
 //! that fits is one value; a longer one is cut, and the first chunk says how many there are.
 
 use bytes::{Bytes, BytesMut};
@@ -15,8 +17,9 @@ const VERSION: u8 = 1;
 const HEAD: usize = 1 + 2 + 4;
 const CHUNK_SUFFIX: usize = 2;
 
-fn checksum(key: &[u8], body: &[u8]) -> u32 {
+fn checksum(version: u8, key: &[u8], body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[version]);
     hasher.update(key);
     hasher.update(body);
     hasher.finalize()
@@ -57,7 +60,7 @@ pub(super) fn put(
     let mut value = Vec::with_capacity(HEAD + first.len());
     value.push(VERSION);
     value.extend_from_slice(&count.to_le_bytes());
-    value.extend_from_slice(&checksum(&key, body).to_le_bytes());
+    value.extend_from_slice(&checksum(VERSION, &key, body).to_le_bytes());
     value.extend_from_slice(first);
     for (chunk, part) in (1..).zip(rest.chunks(room)) {
         writes.push(Write::Put(chunk_key(&key, chunk), part.to_vec()));
@@ -84,6 +87,7 @@ pub(super) fn remove(
 #[derive(Debug)]
 pub(super) struct Partial {
     key: RecordKey,
+    version: u8,
     body: BytesMut,
     checksum: u32,
     missing: u16,
@@ -102,15 +106,13 @@ impl Partial {
             .split_first_chunk::<HEAD>()
             .ok_or_else(|| damaged("it is cut off"))?;
         let [version, c0, c1, s0, s1, s2, s3] = *head;
-        if version != VERSION {
-            return Err(damaged(&format!("its version is {version}, not {VERSION}")));
-        }
         let count = u16::from_le_bytes([c0, c1]);
         let missing = count
             .checked_sub(1)
             .ok_or_else(|| damaged("it has no chunks"))?;
         Ok(Self {
             key: key.to_vec(),
+            version,
             body: body.into(),
             checksum: u32::from_le_bytes([s0, s1, s2, s3]),
             missing,
@@ -154,8 +156,15 @@ impl Partial {
         if self.missing > 0 {
             return Err(damaged("a chunk is missing"));
         }
-        if checksum(&self.key, &self.body) != self.checksum {
+        if checksum(self.version, &self.key, &self.body) != self.checksum {
             return Err(damaged("its checksum is wrong"));
+        }
+        // Only now, so that a damaged version is not taken for a newer one.
+        if self.version > VERSION {
+            return Err(StoreError::NewerFormat {
+                found: self.version.into(),
+                supported: VERSION.into(),
+            });
         }
         Ok((self.key, self.body.freeze()))
     }
@@ -230,6 +239,21 @@ mod tests {
             let mut removed = Vec::new();
             remove(b"k", body.len(), MAX, &mut removed).expect("fits");
             assert_eq!(removed.len(), pairs.len());
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_a_damaged_one() {
+        let mut newer = written(&[7; 20]);
+        newer[0].1[0] = VERSION + 1;
+        assert!(matches!(read(&newer), Err(StoreError::Corrupt { .. })));
+        let sum = checksum(VERSION + 1, b"k", &[7; 20]);
+        newer[0].1[3..HEAD].copy_from_slice(&sum.to_le_bytes());
+        match read(&newer) {
+            Err(StoreError::NewerFormat { found, supported }) => {
+                assert_eq!((found, supported), (2, 1));
+            }
+            other => panic!("{other:?}"),
         }
     }
 

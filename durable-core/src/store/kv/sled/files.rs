@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::SledOptions;
 use super::anchor::{Anchor, State};
 use super::directory::{Directory, io_error, sync_directory, sync_file};
 use super::engine::{Engine, Failure, SEGMENT};
@@ -49,7 +50,7 @@ fn remove_unfinished(directory: &Directory, data: &Path) -> Result<(), OpenError
 pub(super) fn reopen(
     directory: &Directory,
     anchor: &Anchor,
-    cache_capacity: u64,
+    options: &SledOptions,
 ) -> Result<Engine, OpenError> {
     let data = directory.data(anchor.generation());
     // sled would make anew whatever is missing, and go on with an empty store.
@@ -59,12 +60,13 @@ pub(super) fn reopen(
         }
     }
     refuse_blobs(directory, &data)?;
-    let engine = Engine::open(&data, cache_capacity)
+    let engine = Engine::open(&data, options.cache_capacity)
         .map_err(|failure| open_error(directory, &data, failure))?;
     refuse_blobs(directory, &data)?;
 
     let mark = anchor.mark();
     if mark.commit > 0
+        && !options.accept_loss
         && engine
             .is_empty()
             .map_err(|failure| open_error(directory, &data, failure))?

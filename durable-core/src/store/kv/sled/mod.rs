@@ -59,6 +59,8 @@ pub(crate) struct SledOptions {
     /// Bytes of pages that sled keeps in memory, 128 MiB by default. The memory really used is a
     /// multiple of it (2 to 10 times were seen): it counts pages as they are on disk.
     pub(crate) cache_capacity: u64,
+    /// Whether what is left is opened of a store that lost everything or is known to be torn.
+    pub(crate) accept_loss: bool,
     /// The clock by which the anchor is synced once a second.
     pub(crate) now: fn() -> Instant,
 }
@@ -72,6 +74,7 @@ impl Default for SledOptions {
         let now = Instant::now;
         Self {
             cache_capacity: 128 << 20,
+            accept_loss: false,
             now,
         }
     }
@@ -125,12 +128,12 @@ impl SledKv {
         let mut anchor = directory.anchor(new_hub, (options.now)())?;
         let engine = match anchor.state() {
             State::Creating => files::create(&directory, &mut anchor, options.cache_capacity)?,
-            State::Ready => files::reopen(&directory, &anchor, options.cache_capacity)?,
-            State::Torn => {
+            State::Torn if !options.accept_loss => {
                 return Err(
                     directory.corrupt("a commit was interrupted by damaged data and kept in part")
                 );
             }
+            State::Ready | State::Torn => files::reopen(&directory, &anchor, options)?,
         };
 
         let file = directory.data(anchor.generation()).join("db");
@@ -266,6 +269,11 @@ impl KeyValue for SledKv {
             writer
                 .anchor
                 .note(mark, now)
+                .and_then(|()| match writer.anchor.state() {
+                    // It was opened although it is torn, and now is what it is.
+                    State::Torn => writer.anchor.set_state(State::Ready),
+                    State::Creating | State::Ready => Ok(()),
+                })
                 .map_err(|error| StoreError::fatal(format!("cannot write the anchor: {error}")))
         })
     }

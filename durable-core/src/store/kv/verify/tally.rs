@@ -43,7 +43,7 @@ enum Assembly {
 
 impl Tally {
     /// Reads on, at least one record and until `budget` bytes were read. Breaks at the end.
-    pub(super) fn step(
+    pub(in super::super) fn step(
         &mut self,
         kv: &impl KeyValue,
         budget: u64,
@@ -77,6 +77,11 @@ impl Tally {
             }
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// What was read so far.
+    pub(in super::super) fn into_counts(self) -> Counts {
+        self.counts
     }
 
     /// A commit was applied that changed this.
@@ -147,6 +152,7 @@ impl Tally {
 pub(super) fn unreadable(error: &StoreError) -> Damage {
     let detail = match error {
         StoreError::Corrupt { detail } | StoreError::Fatal { detail } => detail.clone(),
+        StoreError::NewerFormat { .. } => error.to_string(),
     };
     Damage {
         kind: DamageKind::Unreadable,

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::SledKv;
 use super::super::anchor::State;
 use super::super::engine::{MAX_KEY, MAX_VALUE};
+use super::super::{SledKv, SledOptions};
 use super::{assert_corrupt, assert_whole, copy_directory, hub_with_data, open, write_at};
 use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::backend_conformance::{apply, keys, mark, put};
@@ -231,6 +231,31 @@ fn a_batch_kept_in_part_is_damage() {
     store.writer().anchor.set_state(State::Torn).unwrap();
     store.close().unwrap();
     assert_corrupt(&path, "in part");
+}
+
+#[test]
+fn a_batch_kept_in_part_is_given_up_once_a_commit_follows() {
+    let (_parent, path) = hub_with_data();
+    let store = open(&path).unwrap();
+    store.writer().anchor.set_state(State::Torn).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let accepting = SledOptions {
+        accept_loss: true,
+        ..SledOptions::default()
+    };
+    for _ in 0..2 {
+        let store = SledKv::open(&path, &accepting).unwrap();
+        store.close().unwrap();
+        drop(store);
+        assert_corrupt(&path, "in part");
+    }
+    let store = SledKv::open(&path, &accepting).unwrap();
+    store.sync(mark(4)).unwrap();
+    // As a kill would.
+    let copy = path.with_extension("copy");
+    copy_directory(&path, &copy);
+    assert_whole(&copy);
 }
 
 /// Several segments of growing and changing data, opened twice so that there is a snapshot.
