@@ -270,6 +270,15 @@ impl TaskHubOptions {
         self
     }
 
+    /// The bytes of a file in the hub's directory that is given up when the disk is so full that the
+    /// hub could not be opened otherwise. It is made, with its blocks allocated, when the hub is
+    /// opened and 8 times as much is free. Default: 8 MiB; 0 for none.
+    #[must_use]
+    pub fn ballast(mut self, bytes: u64) -> Self {
+        self.sled.ballast = bytes;
+        self
+    }
+
     /// Opens what is left of a hub that was rolled back or is damaged, and **gives up what is
     /// lost**. Only for a person who has decided so because there is no better copy: activities
     /// whose completion is lost run again, and what was acknowledged after is as if it had never

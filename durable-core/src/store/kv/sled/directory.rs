@@ -3,6 +3,7 @@
 //! ```text
 //! orders.db/
 //!   anchor            what was acknowledged, see `anchor`
+//!   ballast           given up when the disk is too full to open the hub, see `ballast`
 //!   lock              locked while a process has the hub open
 //!   sled-1/           sled's own directory, one per generation; the anchor names the valid one
 //! ```
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::anchor::Anchor;
+use super::ballast::BALLAST;
 use crate::store::OpenError;
 use crate::store::kv::backend::HubId;
 
@@ -92,9 +94,10 @@ impl Directory {
         self.path.parent().map_or(Ok(()), sync_directory)
     }
 
-    /// Bytes in all files of the hub.
+    /// Bytes in all files of the hub but the ballast.
     pub(super) fn size(&self) -> io::Result<u64> {
-        size_of(&self.path)
+        let ballast = fs::metadata(self.path.join(BALLAST)).map_or(0, |ballast| ballast.len());
+        Ok(size_of(&self.path)?.saturating_sub(ballast))
     }
 
     /// Bytes of its file system that this process may still fill.

@@ -26,6 +26,7 @@
 //! So speed does not decide and damage does.
 
 mod anchor;
+mod ballast;
 mod directory;
 mod engine;
 mod files;
@@ -59,6 +60,8 @@ pub(crate) struct SledOptions {
     /// Bytes of pages that sled keeps in memory, 128 MiB by default. The memory really used is a
     /// multiple of it (2 to 10 times were seen): it counts pages as they are on disk.
     pub(crate) cache_capacity: u64,
+    /// Bytes that are kept for opening on a full disk, 8 MiB by default.
+    pub(crate) ballast: u64,
     /// Whether what is left is opened of a store that lost everything or is known to be torn.
     pub(crate) accept_loss: bool,
     /// The clock by which the anchor is synced once a second.
@@ -74,6 +77,7 @@ impl Default for SledOptions {
         let now = Instant::now;
         Self {
             cache_capacity: 128 << 20,
+            ballast: 8 << 20,
             accept_loss: false,
             now,
         }
@@ -122,6 +126,12 @@ impl SledKv {
     /// See [`OpenError`]. Note that sled repairs what it opens: of a damaged log it keeps what it
     /// can read, and overwrites the rest, also if the hub is then refused.
     pub(crate) fn open(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
+        let opened = ballast::open_with_room(path, || Self::open_files(path, options))?;
+        ballast::keep(path, options.ballast, opened.free_space());
+        Ok(opened)
+    }
+
+    fn open_files(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let directory = Directory::lock(path)?;
         // The time in it only helps people to tell hubs apart.
         let new_hub = Uuid::now_v7().into_bytes();
