@@ -196,7 +196,8 @@ pub use runtime::{
     WorkerBuilder, WorkerError,
 };
 pub use store::{
-    AcceptedLoss, Damage, DamageKind, HubStats, OpenError, RuntimeStatus, StoreError, Verification,
+    AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, OpenError, RuntimeStatus,
+    StoreError, Verification,
 };
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;

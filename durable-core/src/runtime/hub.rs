@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::activities::Jobs;
 use super::client::{Client, unexpected};
+use super::copying;
 use super::error::HubError;
 use super::health::{Condition, Health};
 use super::shell::{Identity, Inbox, Launched, Reply, ToEngine, launch};
@@ -21,7 +22,7 @@ use crate::store::kv::backend::KeyValue;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
-use crate::store::{AcceptedLoss, HubStats, OpenError};
+use crate::store::{AcceptedLoss, Compacted, Copies, CopyError, HubStats, OpenError};
 
 /// A task hub: orchestrations and all that is known of them, in one directory.
 ///
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) identity: Identity,
     accepted_loss: Option<AcceptedLoss>,
+    store: Arc<dyn Copies>,
     threads: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -135,6 +137,66 @@ impl TaskHub {
         }
     }
 
+    /// Gives back the space of what was removed and rewritten.
+    ///
+    /// What is in use is copied to new files, which then take the place of the old ones. That
+    /// takes about a second for each 100,000 records, as much free space as what is in use, and
+    /// memory for a second [cache](TaskHubOptions::cache_capacity). Everything else goes on: a
+    /// commit waits some milliseconds longer at most. A kill or a power cut at any moment leaves
+    /// either the old files or the new ones, whole.
+    ///
+    /// A hub in memory has nothing to give back. If the future is dropped the compaction goes on;
+    /// [closing](Self::close) the hub ends it.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let hub = durable_core::TaskHub::open(dir.path().join("orders.db")).await?;
+    /// let compacted = hub.compact().await?;
+    /// println!("{} bytes less", compacted.bytes_before.saturating_sub(compacted.bytes_after));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`]; the hub goes on with the files it had, unless it failed itself.
+    pub async fn compact(&self) -> Result<Compacted, CopyError> {
+        self.shared.copy(<dyn Copies>::compact).await
+    }
+
+    /// Makes a copy of the hub in the directory `path`, which must be missing or empty.
+    ///
+    /// The copy is as of one moment, at the end of the call at the earliest: everything that was
+    /// acknowledged before the call is in it. It is a hub like this one, with the same links and
+    /// instances: open it, or put it back in this one's place. (Do not let both go on: then what
+    /// one has done the other does again.) Everything else goes on meanwhile, and what is left of
+    /// a copy that was cut off is no hub and is refused.
+    ///
+    /// If the future is dropped the backup goes on; [closing](Self::close) the hub ends it.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let backup = dir.path().join("orders-monday.db");
+    /// # use durable_core::TaskHub;
+    /// # let hub = TaskHub::open(dir.path().join("orders.db")).await?;
+    /// hub.backup(&backup).await?;
+    /// let copy = TaskHub::open(&backup).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`], also of a hub in memory. Nothing is left at `path` then.
+    pub async fn backup(&self, path: impl AsRef<Path>) -> Result<(), CopyError> {
+        let path = path.as_ref().to_owned();
+        self.shared.copy(move |store| store.backup(&path)).await
+    }
+
     /// Finishes what is under way and lets go of the directory. A worker should be
     /// [shut down](crate::Worker::shutdown) before: activities that still run are stopped, and run
     /// again when the hub is opened again. Every other handle of this hub is of no use afterwards.
@@ -206,6 +268,26 @@ impl Shared {
         }
     }
 
+    /// Copies on a thread of its own: it blocks for as long as it takes.
+    async fn copy<T: Send + 'static>(
+        &self,
+        copy: impl FnOnce(&dyn Copies) -> Result<T, CopyError> + Send + 'static,
+    ) -> Result<T, CopyError> {
+        let store = Arc::clone(&self.store);
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        copying::spawn(move || {
+            // Nobody may wait for it any more.
+            drop(done.send(copy(&*store)));
+        })?;
+        match is_done.await.unwrap_or(Err(CopyError::Closed)) {
+            Err(CopyError::Closed) => Err(match self.why_closed() {
+                HubError::Store(error) => CopyError::Store(error),
+                HubError::Closed => CopyError::Closed,
+            }),
+            done => done,
+        }
+    }
+
     fn why_closed(&self) -> HubError {
         self.condition.why_closed()
     }
@@ -251,7 +333,8 @@ impl TaskHubOptions {
     /// it new starts are refused ([`StartError::LowOnSpace`](crate::StartError::LowOnSpace)), and
     /// below half of it events, too
     /// ([`InstanceError::LowOnSpace`](crate::InstanceError::LowOnSpace)): an instance that runs may
-    /// wait for one. Everything else goes on, and so do starts as soon as there is room again.
+    /// wait for one. Everything else goes on, and so do starts as soon as there is room again. A
+    /// [compaction](TaskHub::compact) or [backup](TaskHub::backup) that comes to it is given up.
     /// Default: 64 MiB; 0 switches it off.
     ///
     /// A disk that is full all the same ends the hub, with
@@ -259,6 +342,7 @@ impl TaskHubOptions {
     #[must_use]
     pub fn min_free_space(mut self, bytes: u64) -> Self {
         self.config.min_free_space = bytes;
+        self.sled.reserve = bytes;
         self
     }
 
@@ -297,7 +381,8 @@ impl TaskHubOptions {
     }
 
     /// The bytes of pages that sled keeps in memory. Default: 128 MiB. The memory it really takes
-    /// is a multiple of that.
+    /// is a multiple of that, and while the hub is [compacted](TaskHub::compact) there is a second
+    /// such cache.
     #[must_use]
     pub fn cache_capacity(mut self, bytes: u64) -> Self {
         self.sled.cache_capacity = bytes;
@@ -397,6 +482,7 @@ impl TaskHub {
             jobs,
             condition,
             identity,
+            store,
             threads,
         } = launch(open, config).await?;
         let threads = Mutex::new(Some(threads));
@@ -409,6 +495,7 @@ impl TaskHub {
                 config,
                 identity,
                 accepted_loss: accepted.get().cloned(),
+                store,
                 threads,
             }),
         })

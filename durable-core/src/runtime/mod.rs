@@ -4,6 +4,7 @@ mod activities;
 mod client;
 mod clock;
 mod committer;
+mod copying;
 mod error;
 mod health;
 mod hub;

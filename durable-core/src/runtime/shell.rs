@@ -20,7 +20,7 @@ use super::space::SpaceGuard;
 use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed, ToCommit};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
-use crate::store::{OpenError, SigningKey, Store, StoreError};
+use crate::store::{Copies, OpenError, SigningKey, Store, StoreError};
 
 /// Where a client's answer goes.
 #[derive(Debug)]
@@ -67,6 +67,8 @@ pub(super) struct Identity {
     pub(super) hub: u64,
 }
 
+type Opened = (Identity, Arc<dyn Copies>);
+
 /// What the rest of the hub knows of its threads.
 pub(super) struct Launched {
     pub(super) inbox: Inbox,
@@ -74,6 +76,7 @@ pub(super) struct Launched {
     pub(super) jobs: Jobs,
     pub(super) condition: Condition,
     pub(super) identity: Identity,
+    pub(super) store: Arc<dyn Copies>,
     pub(super) threads: JoinHandle<()>,
 }
 
@@ -107,7 +110,7 @@ pub(super) async fn launch<S: Store>(
         .spawn(shell);
     let threads = threads.map_err(no_thread)?;
     let unwanted = CloseOnDrop(Some(inbox.clone()));
-    let identity = is_open.await.unwrap_or_else(|_| Err(died()))?;
+    let (identity, store) = is_open.await.unwrap_or_else(|_| Err(died()))?;
     unwanted.keep_open();
     let permits = Arc::new(Semaphore::new(MAX_WAITING_INPUTS));
     Ok(Launched {
@@ -116,6 +119,7 @@ pub(super) async fn launch<S: Store>(
         jobs,
         condition,
         identity,
+        store,
         threads,
     })
 }
@@ -159,7 +163,7 @@ fn run<S: Store>(
     inputs: Receiver<ToEngine>,
     jobs: Jobs,
     condition: Condition,
-    opened: oneshot::Sender<Result<Identity, OpenError>>,
+    opened: oneshot::Sender<Result<Opened, OpenError>>,
 ) {
     let recovered = match store.recover() {
         Ok(recovered) => recovered,
@@ -191,6 +195,7 @@ fn run<S: Store>(
         .spawn(move || committer.run(queue));
     match committer {
         Ok(committer) => {
+            let copies = Arc::clone(&store) as Arc<dyn Copies>;
             let mut shell = Shell {
                 engine,
                 store,
@@ -202,7 +207,7 @@ fn run<S: Store>(
             };
             shell.look_at_space();
             // Nobody may wait for the hub any more.
-            drop(opened.send(Ok(identity)));
+            drop(opened.send(Ok((identity, copies))));
             shell.run();
             // What still runs is heard by nobody: it ends, and is run again by the next hub.
             jobs.release();

@@ -73,6 +73,74 @@ pub enum OpenError {
     },
 }
 
+/// Why a hub was not compacted or not backed up.
+///
+/// The hub is as it was and goes on, unless it [has failed](Self::Store) or was closed. What had
+/// been copied is removed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// Another compaction or backup of this hub is under way. Try again when it is done.
+    #[error("another compaction or backup is under way")]
+    Busy,
+
+    /// There is something at the path of the backup already, or it lies within the hub. Name an
+    /// empty or missing directory.
+    #[error("{path} cannot take the backup: {reason}; name an empty or missing directory", path = path.display())]
+    Target {
+        /// The path that was given.
+        path: PathBuf,
+        /// What was found there.
+        reason: String,
+    },
+
+    /// The operating system refused, for example because the disk is full.
+    #[error("cannot copy the hub to {path}", path = path.display())]
+    Io {
+        /// The file or directory the call was about.
+        path: PathBuf,
+        /// What the operating system said.
+        source: Arc<std::io::Error>,
+    },
+
+    /// The hub's data could not be read, or the copy does not say what it was given.
+    #[error("the copy is not sound: {detail}")]
+    Corrupt {
+        /// What was found to be wrong.
+        detail: String,
+    },
+
+    /// A hub in memory has no files, and nothing that would outlive it.
+    #[error("a hub in memory cannot be backed up")]
+    InMemory,
+
+    /// The hub was closed meanwhile.
+    #[error("the hub was closed")]
+    Closed,
+
+    /// The hub has failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<OpenError> for CopyError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Io { path, source } => Self::Io { path, source },
+            OpenError::NotAHub { path, reason } => Self::Target { path, reason },
+            OpenError::InUse { path } => Self::Target {
+                path,
+                reason: "it is in use".to_owned(),
+            },
+            OpenError::Corrupt { .. }
+            | OpenError::NewerFormat { .. }
+            | OpenError::RolledBack { .. } => Self::Corrupt {
+                detail: error.to_string(),
+            },
+        }
+    }
+}
+
 /// Why a store could not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -14,13 +14,15 @@ mod loss;
 mod stats;
 mod verification;
 
+use std::path::Path;
+
 use hmac::{KeyInit, Mac};
 
 use crate::history::{Event, Turn};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::time::Timestamp;
 
-pub use error::{OpenError, StoreError};
+pub use error::{CopyError, OpenError, StoreError};
 pub use header::RuntimeStatus;
 pub(crate) use header::{Header, HeaderSize, Kind};
 pub use loss::AcceptedLoss;
@@ -84,6 +86,16 @@ pub(crate) enum Op {
         number: InstanceNumber,
         status: RuntimeStatus,
     },
+}
+
+/// What a [compaction](crate::TaskHub::compact) did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compacted {
+    /// The bytes of the hub's files before.
+    pub bytes_before: u64,
+    /// The bytes of the hub's files after.
+    pub bytes_after: u64,
 }
 
 /// An entry of the time-ordered index of what is due.
@@ -182,13 +194,23 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
+/// Copies what a store keeps. Both block for as long as it takes, while everything else goes on,
+/// and only one happens at a time.
+pub(crate) trait Copies: Send + Sync + 'static {
+    /// Gives back the space of what was removed.
+    fn compact(&self) -> Result<Compacted, CopyError>;
+
+    /// Makes a copy as of one moment in the missing or empty directory `path`.
+    fn backup(&self, path: &Path) -> Result<(), CopyError>;
+}
+
 /// Keeps instances. Every method may block on the disk and none panics.
 ///
 /// `prepare` is called in commit order by one thread; `apply` in the same order, perhaps by
 /// another; `sync` covers everything applied before. After an error of one of the three nothing
 /// more is committed. Reads see what was applied; an instance is read only when nothing of it is
 /// prepared and not applied, and `prepare` may read one that is to be purged.
-pub(crate) trait Store: Send + Sync + 'static {
+pub(crate) trait Store: Copies {
     /// A commit in the store's own form.
     type Prepared: Send + 'static;
 

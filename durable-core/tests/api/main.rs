@@ -10,6 +10,7 @@
 
 mod activities;
 mod bad_input;
+mod copies;
 mod determinism;
 #[cfg(feature = "simulation")]
 mod failing;

@@ -4,10 +4,11 @@
 //! tests crash between the two.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::store::StoreError;
+use crate::store::{Compacted, CopyError, StoreError};
 
 /// One change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,15 @@ pub(crate) trait KeyValue: Send + Sync + 'static {
 
     /// Bytes that are free where the data is kept, if that is known (not in memory).
     fn free_space(&self) -> Option<u64>;
+
+    /// Copies what is in use to new files and lets go of what has become free. Blocks for as long
+    /// as that takes; reads and commits go on. If it fails the data is as it was, and only where
+    /// the error is [`CopyError::Store`] has the store failed.
+    fn compact(&self) -> Result<Compacted, CopyError>;
+
+    /// Copies everything, as of one moment, to a hub of its own in the directory `path`, which must
+    /// be missing or empty. Blocks in the same way.
+    fn backup(&self, path: &Path) -> Result<(), CopyError>;
 
     /// The most bytes one value may have; longer ones are cut into chunks above this seam.
     fn max_value(&self) -> usize;

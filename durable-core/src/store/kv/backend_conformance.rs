@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use super::backend::{KeyValue, Mark, Write};
-use crate::store::StoreError;
+use crate::store::{CopyError, StoreError};
 
 /// Runs the suite. `fresh` makes new storage and returns what opens it, again and again.
 pub(crate) fn check<K: KeyValue, Open: Fn() -> K>(fresh: impl Fn() -> Open) {
@@ -20,6 +20,7 @@ pub(crate) fn check<K: KeyValue, Open: Fn() -> K>(fresh: impl Fn() -> Open) {
     values_of_every_allowed_length_come_back(&fresh());
     synced_data_comes_back(&fresh());
     the_mark_comes_back(&fresh());
+    compaction_keeps_everything(&fresh());
     an_identity_is_kept_and_is_its_own(&fresh(), &fresh());
     a_closed_store_refuses(&fresh()());
 }
@@ -230,6 +231,26 @@ fn the_mark_comes_back<K: KeyValue>(open: &impl Fn() -> K) {
     }
 }
 
+fn compaction_keeps_everything<K: KeyValue>(open: &impl Fn() -> K) {
+    let store = open();
+    for round in 1..4 {
+        apply(&store, (0..99).map(|n| put(&[n], &[round])).collect());
+        apply(&store, (0..99).step_by(3).map(|n| remove(&[n])).collect());
+        store.sync(mark(round.into())).unwrap();
+        store.compact().unwrap();
+        let expected: Vec<_> = (0..99).filter(|n| n % 3 != 0).map(|n| [n]).collect();
+        assert_eq!(keys(&store, &[0], &[99]), expected);
+        assert_eq!(
+            store.get(&[1]).unwrap().as_deref(),
+            Some([round].as_slice())
+        );
+    }
+    drop(store);
+    let store = open();
+    assert_eq!(store.get(&[1]).unwrap().as_deref(), Some([3].as_slice()));
+    assert_eq!(keys(&store, &[0], &[99]).len(), 66);
+}
+
 fn an_identity_is_kept_and_is_its_own<K: KeyValue>(
     open: &impl Fn() -> K,
     open_other: &impl Fn() -> K,
@@ -250,6 +271,7 @@ fn a_closed_store_refuses<K: KeyValue>(store: &K) {
         store.apply(store.batch(vec![put(b"a", b"2")])),
         store.sync(mark(2)),
     ];
+    assert!(matches!(store.compact(), Err(CopyError::Closed)));
     for result in refused {
         assert!(
             matches!(result, Err(StoreError::Fatal { .. })),

@@ -1,13 +1,14 @@
 //! A key-value engine with a [`StoreHook`] around it.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use super::backend::{HubId, KeyValue, Mark, Visit, Write};
 use crate::simulation::{StoreCall, StoreHook};
-use crate::store::StoreError;
+use crate::store::{Compacted, CopyError, StoreError};
 
 /// Calls the hook around each call of the engine within. As every engine must, it writes nothing
 /// after the first failed write.
@@ -103,6 +104,14 @@ impl<K: KeyValue> KeyValue for Hooked<K> {
 
     fn free_space(&self) -> Option<u64> {
         self.kv.free_space().map(|free| self.hook.free_space(free))
+    }
+
+    fn compact(&self) -> Result<Compacted, CopyError> {
+        self.kv.compact()
+    }
+
+    fn backup(&self, path: &Path) -> Result<(), CopyError> {
+        self.kv.backup(path)
     }
 
     fn max_value(&self) -> usize {

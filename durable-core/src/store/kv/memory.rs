@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::backend::{HubId, KeyValue, Mark, Visit, Write};
-use crate::store::StoreError;
+use crate::store::{Compacted, CopyError, StoreError};
 
 type Pairs = BTreeMap<Vec<u8>, Bytes>;
 
@@ -175,6 +176,15 @@ impl KeyValue for MemoryKv {
 
     fn free_space(&self) -> Option<u64> {
         None
+    }
+
+    fn compact(&self) -> Result<Compacted, CopyError> {
+        self.check_open().map_err(|_| CopyError::Closed)?;
+        Ok(Compacted::default())
+    }
+
+    fn backup(&self, _path: &Path) -> Result<(), CopyError> {
+        Err(CopyError::InMemory)
     }
 
     fn max_value(&self) -> usize {

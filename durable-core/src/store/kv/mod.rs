@@ -16,6 +16,7 @@ pub(crate) mod sled;
 mod verify;
 mod write;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -28,8 +29,8 @@ use self::verify::Tally;
 use self::write::{Changed, Writer, encode};
 use crate::id::InstanceId;
 use crate::store::{
-    Glimpse, HubStats, InstanceKey, Op, OpenError, Recovered, SigningKey, Store, StoreError,
-    Stored, TimerKey,
+    Compacted, Copies, CopyError, Glimpse, HubStats, InstanceKey, Op, OpenError, Recovered,
+    SigningKey, Store, StoreError, Stored, TimerKey,
 };
 
 /// The store over the engine `K`.
@@ -101,7 +102,7 @@ impl<K: KeyValue> KvStore<K> {
     /// # Errors
     ///
     /// If the data is older than what was acknowledged, belongs to another hub or is damaged.
-    pub(crate) fn open(kv: K, path: &std::path::Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(kv: K, path: &Path) -> Result<Self, OpenError> {
         let corrupt = |detail: String| OpenError::Corrupt {
             path: path.to_owned(),
             detail,
@@ -176,6 +177,16 @@ impl<K: KeyValue> KvStore<K> {
 
     fn ledger<R>(&self, f: impl FnOnce(&mut Ledger) -> R) -> R {
         f(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<K: KeyValue> Copies for KvStore<K> {
+    fn compact(&self) -> Result<Compacted, CopyError> {
+        self.kv.compact()
+    }
+
+    fn backup(&self, path: &Path) -> Result<(), CopyError> {
+        self.kv.backup(path)
     }
 }
 

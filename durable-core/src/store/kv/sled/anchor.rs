@@ -66,16 +66,22 @@ pub(super) struct Anchor {
 }
 
 impl Anchor {
-    /// Writes the anchor of a new hub to `path`, whole or not at all.
+    /// Writes the anchor of a hub's first generation to `path`, whole or not at all.
     ///
     /// The directory entry is durable only once the caller has synced the directory.
-    pub(super) fn create(path: &Path, hub: HubId, now: Instant) -> io::Result<Self> {
+    pub(super) fn create(
+        path: &Path,
+        hub: HubId,
+        state: State,
+        mark: Mark,
+        now: Instant,
+    ) -> io::Result<Self> {
         let note = Note {
             sequence: 0,
             hub,
             generation: 1,
-            state: State::Creating,
-            mark: Mark::default(),
+            state,
+            mark,
         };
         let unfinished = path.with_extension("new");
         let mut file = File::options()
@@ -156,16 +162,20 @@ impl Anchor {
         Ok(())
     }
 
-    /// Notes a new state in both slots, durably: no later damage to one slot brings the old back.
+    /// Notes a new state.
     pub(super) fn set_state(&mut self, state: State) -> io::Result<()> {
-        for _ in 0..SLOTS {
-            self.write(Note {
-                state,
-                ..self.newest
-            })?;
-            self.sync()?;
-        }
-        Ok(())
+        self.write_both(Note {
+            state,
+            ..self.newest
+        })
+    }
+
+    /// Notes that from now on another generation holds the data.
+    pub(super) fn set_generation(&mut self, generation: u64) -> io::Result<()> {
+        self.write_both(Note {
+            generation,
+            ..self.newest
+        })
     }
 
     /// Makes the newest note durable.
@@ -182,6 +192,15 @@ impl Anchor {
     #[cfg(test)]
     pub(super) fn unsynced_slot(&self) -> Option<usize> {
         self.unsynced.then(|| usize::try_from(self.slot).unwrap())
+    }
+
+    /// Writes both slots, durably: no later damage to one slot brings the old note back.
+    fn write_both(&mut self, note: Note) -> io::Result<()> {
+        for _ in 0..SLOTS {
+            self.write(note)?;
+            self.sync()?;
+        }
+        Ok(())
     }
 
     fn write(&mut self, note: Note) -> io::Result<()> {

@@ -8,6 +8,9 @@
 //!   sled-1/           sled's own directory, one per generation; the anchor names the valid one
 //! ```
 //!
+//! Two generations are there while the hub is compacted, and after a crash during that until the
+//! next open.
+//!
 //! A new hub gets its anchor first, durably and in state `Creating`; then sled's directory is made
 //! and synced; then the anchor says `Ready`. So a crash at any point leaves either an empty
 //! directory or an anchor which says that whatever else is there may be thrown away, and a data
@@ -19,10 +22,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::anchor::Anchor;
+use super::anchor::{Anchor, State};
 use super::ballast::BALLAST;
 use crate::store::OpenError;
-use crate::store::kv::backend::HubId;
+use crate::store::kv::backend::{HubId, Mark};
 
 const ANCHOR: &str = "anchor";
 const UNFINISHED_ANCHOR: &str = "anchor.new";
@@ -34,6 +37,8 @@ const DATA_PREFIX: &str = "sled-";
 pub(super) struct Directory {
     path: PathBuf,
     _lock: File,
+    /// Whether it was not there before.
+    made: bool,
 }
 
 /// What a path holds.
@@ -50,8 +55,32 @@ impl Directory {
         // sled joins relative paths again whenever it needs one: a later `chdir` must not matter.
         let path = std::path::absolute(path).map_err(io_error(path))?;
         survey(&path)?;
-        create_with_parents(&path)?;
+        Self::take(path)
+    }
 
+    /// As [`lock`](Self::lock), but the directory must be missing or empty.
+    pub(super) fn lock_new(path: &Path) -> Result<Self, OpenError> {
+        let path = std::path::absolute(path).map_err(io_error(path))?;
+        match fs::read_dir(&path) {
+            Ok(mut entries) => {
+                if let Some(entry) = entries.next() {
+                    let name = entry.map_err(io_error(&path))?.file_name();
+                    let reason = format!("it holds {}", name.to_string_lossy());
+                    return Err(not_a_hub(&path, &reason));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory && path.exists() => {
+                return Err(not_a_hub(&path, "it is not a directory"));
+            }
+            Err(error) => return Err(io_error(&path)(error)),
+        }
+        Self::take(path)
+    }
+
+    fn take(path: PathBuf) -> Result<Self, OpenError> {
+        let made = !path.is_dir();
+        create_with_parents(&path)?;
         let file = path.join(LOCK);
         let lock = File::options()
             .write(true)
@@ -60,7 +89,11 @@ impl Directory {
             .open(&file)
             .map_err(io_error(&file))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => Ok(Self {
+                path,
+                _lock: lock,
+                made,
+            }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path }),
             Err(TryLockError::Error(error)) => Err(io_error(&file)(error)),
         }
@@ -70,13 +103,20 @@ impl Directory {
         &self.path
     }
 
+    /// The file of the anchor.
+    pub(super) fn anchor_file(&self) -> PathBuf {
+        self.path.join(ANCHOR)
+    }
+
     /// Opens the hub's anchor; in an empty directory a new one is made for a hub called `new_hub`.
     pub(super) fn anchor(&self, new_hub: HubId, now: Instant) -> Result<Anchor, OpenError> {
-        let file = self.path.join(ANCHOR);
+        let file = self.anchor_file();
         match survey(&self.path)? {
             Found::Hub => Anchor::open(&self.path, &file, now),
             Found::Nothing => {
-                let anchor = Anchor::create(&file, new_hub, now).map_err(io_error(&file))?;
+                let (state, mark) = (State::Creating, Mark::default());
+                let anchor = Anchor::create(&file, new_hub, state, mark, now);
+                let anchor = anchor.map_err(io_error(&file))?;
                 self.sync()?;
                 Ok(anchor)
             }
@@ -86,6 +126,45 @@ impl Directory {
     /// Where the data of a generation is.
     pub(super) fn data(&self, generation: u64) -> PathBuf {
         self.path.join(format!("{DATA_PREFIX}{generation}"))
+    }
+
+    /// Removes the data of all generations but one.
+    pub(super) fn remove_all_but(&self, generation: u64) -> Result<(), OpenError> {
+        let kept = format!("{DATA_PREFIX}{generation}");
+        for entry in fs::read_dir(&self.path).map_err(io_error(&self.path))? {
+            let entry = entry.map_err(io_error(&self.path))?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_data = name
+                .strip_prefix(DATA_PREFIX)
+                .is_some_and(|number| number.parse::<u64>().is_ok());
+            if is_data && name != kept {
+                fs::remove_dir_all(entry.path()).map_err(io_error(&entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes everything that was made here since [`lock_new`](Self::lock_new), the anchor first:
+    /// what is left at any point is no hub.
+    pub(super) fn remove_new(&self) -> Result<(), OpenError> {
+        for name in [ANCHOR, UNFINISHED_ANCHOR] {
+            let file = self.path.join(name);
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(io_error(&file)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        // There never is a generation 0.
+        self.remove_all_but(0)?;
+        let lock = self.path.join(LOCK);
+        fs::remove_file(&lock).map_err(io_error(&lock))?;
+        if self.made {
+            fs::remove_dir(&self.path).map_err(io_error(&self.path))?;
+        }
+        Ok(())
     }
 
     /// Makes the names in the directory, and its own name in its parent, durable.

@@ -7,11 +7,16 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use ::sled::{Db, IVec, Iter};
+
+use crate::store::CopyError;
+
+/// A key and its value; none where the key was removed.
+type Change = (IVec, Option<IVec>);
 
 /// A key and its value.
 pub(super) type Pair = (IVec, IVec);
@@ -39,20 +44,50 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     changes: ::sled::Batch,
+    /// The same changes, oldest first: sled shows nothing of a batch, and a copy that is under way
+    /// must follow it.
+    log: Vec<Change>,
     /// The key length and value length of a pair that would end up in a file that is never synced.
     too_long: Option<(usize, usize)>,
 }
 
 impl Batch {
-    pub(super) fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    pub(super) fn insert(&mut self, key: impl Into<IVec>, value: impl Into<IVec>) {
+        let (key, value) = (key.into(), value.into());
         if key.len() > MAX_KEY || value.len() > MAX_VALUE {
             self.too_long = Some((key.len(), value.len()));
         }
-        self.changes.insert(key, value);
+        self.changes.insert(key.clone(), value.clone());
+        self.log.push((key, Some(value)));
     }
 
-    pub(super) fn remove(&mut self, key: Vec<u8>) {
-        self.changes.remove(key);
+    pub(super) fn remove(&mut self, key: impl Into<IVec>) {
+        let key = key.into();
+        self.changes.remove(key.clone());
+        self.log.push((key, None));
+    }
+
+    /// The changes of keys for which `wanted` is true.
+    pub(super) fn part(&self, wanted: impl Fn(&[u8]) -> bool) -> Self {
+        let mut part = Self::default();
+        for (key, value) in self.log.iter().filter(|(key, _)| wanted(key)) {
+            match value {
+                Some(value) => part.insert(key.clone(), value.clone()),
+                None => part.remove(key.clone()),
+            }
+        }
+        part
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.log.is_empty()
+    }
+
+    /// How many changes there are, and of how many bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let value = |value: &Option<IVec>| value.as_ref().map_or(0, |value| value.len());
+        let bytes = self.log.iter().map(|(key, new)| key.len() + value(new));
+        (self.log.len(), bytes.sum())
     }
 }
 
@@ -99,6 +134,11 @@ impl Engine {
         caught(|| Ok(Range(self.db().range(from..to))))
     }
 
+    /// The pairs with `from <= key`.
+    pub(super) fn range_from(&self, from: &[u8]) -> Result<Range, Failure> {
+        caught(|| Ok(Range(self.db().range(from..))))
+    }
+
     /// Applies the batch; if it fails, says whether it may have been kept in part.
     pub(super) fn apply(&self, batch: Batch) -> Result<(), (Failure, Torn)> {
         if let Some((key, value)) = batch.too_long {
@@ -119,20 +159,18 @@ impl Engine {
         caught(|| self.db().flush()).map(drop)
     }
 
-    /// Writes what is left, stops sled's threads and unlocks its files.
-    pub(super) fn stop(mut self) -> Result<(), Failure> {
-        self.stop_in_time()
-    }
-
     fn db(&self) -> &Db {
         self.db
             .as_ref()
             .expect("sled is taken out only when its last owner stops it")
     }
 
+    /// Writes what is left, stops sled's threads and unlocks its files. Nothing else may be called
+    /// afterwards.
+    ///
     /// Dropping sled waits, without end, for a background thread that may have died of damaged
     /// pages, and panics if the last sync fails; so it is done aside and given up in the end.
-    fn stop_in_time(&mut self) -> Result<(), Failure> {
+    pub(super) fn stop(&mut self) -> Result<(), Failure> {
         let Some(db) = self.db.take() else {
             return Ok(());
         };
@@ -157,7 +195,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         // Whoever wants to know calls `stop`.
-        let _ = self.stop_in_time();
+        let _ = self.stop();
     }
 }
 
@@ -221,6 +259,19 @@ impl From<::sled::Error> for Failure {
             ::sled::Error::ReportableBug(_)
             | ::sled::Error::CollectionNotFound(_)
             | ::sled::Error::Corruption { .. } => Self::Damaged(format!("sled: {error}")),
+        }
+    }
+}
+
+impl Failure {
+    /// The failure of a copy to the files at `target`.
+    pub(super) fn into_copy_error(self, target: &Path) -> CopyError {
+        match self {
+            Self::Io(error) => CopyError::Io {
+                path: target.to_owned(),
+                source: Arc::new(error),
+            },
+            Self::Damaged(detail) => CopyError::Corrupt { detail },
         }
     }
 }

@@ -2,36 +2,46 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::SledOptions;
 use super::anchor::{Anchor, State};
 use super::directory::{Directory, io_error, sync_directory, sync_file};
 use super::engine::{Engine, Failure, SEGMENT};
+use super::generation::Generation;
 use crate::store::OpenError;
 
 /// Makes sled's files for a new hub, and then says so in the anchor.
 pub(super) fn create(
-    directory: &Directory,
+    directory: &Arc<Directory>,
     anchor: &mut Anchor,
     cache_capacity: u64,
-) -> Result<Engine, OpenError> {
-    let data = directory.data(anchor.generation());
-    remove_unfinished(directory, &data)?;
-    let engine = Engine::open(&data, cache_capacity)
-        .map_err(|failure| open_error(directory, &data, failure))?;
-    engine
-        .flush()
-        .map_err(|failure| open_error(directory, &data, failure))?;
+) -> Result<Generation, OpenError> {
+    remove_unfinished(directory, &directory.data(anchor.generation()))?;
+    let generation = make(directory, anchor.generation(), cache_capacity)?;
+    anchor
+        .set_state(State::Ready)
+        .map_err(io_error(directory.path()))?;
+    Ok(generation)
+}
+
+/// Makes a generation that is not there yet, without data.
+pub(super) fn make(
+    directory: &Arc<Directory>,
+    number: u64,
+    cache_capacity: u64,
+) -> Result<Generation, OpenError> {
+    let data = directory.data(number);
+    let failed = |failure| open_error(directory, &data, failure);
+    let engine = Engine::open(&data, cache_capacity).map_err(failed)?;
+    engine.flush().map_err(failed)?;
     // sled syncs none of these.
     sync_file(&data.join("conf"))?;
     sync_file(&data.join("db"))?;
     sync_directory(&data.join("blobs"))?;
     sync_directory(&data)?;
     directory.sync()?;
-    anchor
-        .set_state(State::Ready)
-        .map_err(io_error(directory.path()))?;
-    Ok(engine)
+    Generation::new(engine, data, directory)
 }
 
 /// Removes what a crash left of a creation: files without a commit, torn in any way.
@@ -48,10 +58,10 @@ fn remove_unfinished(directory: &Directory, data: &Path) -> Result<(), OpenError
 
 /// Opens sled's files, if they are as complete as they were left.
 pub(super) fn reopen(
-    directory: &Directory,
+    directory: &Arc<Directory>,
     anchor: &Anchor,
     options: &SledOptions,
-) -> Result<Engine, OpenError> {
+) -> Result<Generation, OpenError> {
     let data = directory.data(anchor.generation());
     // sled would make anew whatever is missing, and go on with an empty store.
     for file in [data.join("conf"), data.join("db")] {
@@ -78,7 +88,7 @@ pub(super) fn reopen(
             had: mark.commit,
         });
     }
-    Ok(engine)
+    Generation::new(engine, data, directory)
 }
 
 /// Pages in files of their own are never synced by sled, so there must be none.

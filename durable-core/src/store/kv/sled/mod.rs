@@ -26,30 +26,39 @@
 //! So speed does not decide and damage does.
 
 mod anchor;
+mod backup;
 mod ballast;
+mod compact;
+mod copy;
 mod directory;
 mod engine;
 mod files;
+mod generation;
 mod keys;
+mod steps;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use uuid::Uuid;
 
 use self::anchor::{Anchor, State};
+use self::copy::Mirror;
 use self::directory::{Directory, io_error};
-use self::engine::{Engine, Failure, Range, Torn};
+use self::engine::{Failure, Range, Torn};
+use self::generation::Generation;
 use self::keys::{stuff, unstuff};
+use self::steps::{Step, Steps};
 use crate::store::kv::backend::{HubId, KeyValue, Mark, Visit, Write};
-use crate::store::{OpenError, StoreError};
+use crate::store::{Compacted, CopyError, OpenError, StoreError};
 
 /// The format of a hub's directory: what this version writes, and the newest it reads.
 pub(crate) const FORMAT: u32 = 1;
@@ -59,13 +68,21 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) struct SledOptions {
     /// Bytes of pages that sled keeps in memory, 128 MiB by default. The memory really used is a
     /// multiple of it (2 to 10 times were seen): it counts pages as they are on disk.
+    ///
+    /// A compaction needs as much again: the new generation goes on with the cache it was made
+    /// with, because sled fixes it when it opens.
     pub(crate) cache_capacity: u64,
     /// Bytes that are kept for opening on a full disk, 8 MiB by default.
     pub(crate) ballast: u64,
     /// Whether what is left is opened of a store that lost everything or is known to be torn.
     pub(crate) accept_loss: bool,
+    /// Bytes that a copy leaves free on the disk it is made on, 64 MiB by default. It is given up
+    /// before there are fewer.
+    pub(crate) reserve: u64,
     /// The clock by which the anchor is synced once a second.
     pub(crate) now: fn() -> Instant,
+    /// Told how far a copy has come.
+    pub(crate) steps: Steps,
 }
 
 impl Default for SledOptions {
@@ -79,7 +96,9 @@ impl Default for SledOptions {
             cache_capacity: 128 << 20,
             ballast: 8 << 20,
             accept_loss: false,
+            reserve: 64 << 20,
             now,
+            steps: Steps::default(),
         }
     }
 }
@@ -90,27 +109,31 @@ pub(crate) struct SledKv {
     hub: HubId,
     /// The anchor's mark when the hub was opened.
     mark: Mark,
-    now: fn() -> Instant,
-    /// None once closed.
-    open: RwLock<Option<Arc<Open>>>,
+    options: SledOptions,
+    /// None once closed. Replaced under the lock of `writer`.
+    open: RwLock<Option<Arc<Generation>>>,
     writer: Mutex<Writer>,
-}
-
-/// What readers need. The last of them lets go of the files, so fields are dropped in this order.
-#[derive(Debug)]
-struct Open {
-    engine: Engine,
-    directory: Directory,
+    /// Held while the hub is copied, and for good once it is being closed.
+    copying: Mutex<()>,
+    /// Tells a copy to stop.
+    closing: AtomicBool,
 }
 
 /// What the one commit thread needs.
 #[derive(Debug)]
 struct Writer {
     anchor: Anchor,
-    /// sled's `db`, opened once more for syncing: fsync is about the file, whoever wrote to it.
-    db: File,
+    /// A copy that is under way.
+    mirror: Option<Mirror>,
     /// Why nothing may be written any more.
     failed: Option<StoreError>,
+}
+
+impl Writer {
+    /// Whether anything may be written.
+    fn check(&self) -> Result<(), StoreError> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
 }
 
 impl SledKv {
@@ -132,11 +155,11 @@ impl SledKv {
     }
 
     fn open_files(path: &Path, options: &SledOptions) -> Result<Self, OpenError> {
-        let directory = Directory::lock(path)?;
+        let directory = Arc::new(Directory::lock(path)?);
         // The time in it only helps people to tell hubs apart.
         let new_hub = Uuid::now_v7().into_bytes();
         let mut anchor = directory.anchor(new_hub, (options.now)())?;
-        let engine = match anchor.state() {
+        let generation = match anchor.state() {
             State::Creating => files::create(&directory, &mut anchor, options.cache_capacity)?,
             State::Torn if !options.accept_loss => {
                 return Err(
@@ -145,50 +168,62 @@ impl SledKv {
             }
             State::Ready | State::Torn => files::reopen(&directory, &anchor, options)?,
         };
-
-        let file = directory.data(anchor.generation()).join("db");
-        let db = File::options()
-            .write(true)
-            .open(&file)
-            .map_err(io_error(&file))?;
+        if !options.accept_loss {
+            // What a crash left of a compaction.
+            directory.remove_all_but(anchor.generation())?;
+        }
         // What is read from now on is acted on, so it must be durable, also if it is a commit that
         // was flushed but not synced when an earlier process was killed.
-        db.sync_data().map_err(io_error(&file))?;
+        generation
+            .sync_file()
+            .map_err(io_error(generation.path()))?;
         Ok(Self {
             hub: anchor.hub(),
             mark: anchor.mark(),
-            now: options.now,
-            open: RwLock::new(Some(Arc::new(Open { engine, directory }))),
+            options: options.clone(),
+            open: RwLock::new(Some(Arc::new(generation))),
             writer: Mutex::new(Writer {
                 anchor,
-                db,
+                mirror: None,
                 failed: None,
             }),
+            copying: Mutex::new(()),
+            closing: AtomicBool::new(false),
         })
     }
 
-    /// What readers need, unless closed. The lock is not held while they read: a reader may read
+    /// Where the data is, unless closed. The lock is not held while it is read: a reader may read
     /// again from within its scan.
-    fn reader(&self) -> Result<Arc<Open>, StoreError> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.clone().ok_or_else(closed)
-    }
-
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn generation(&self) -> Result<Arc<Generation>, StoreError> {
+        self.open.read().clone().ok_or_else(closed)
     }
 
     /// Runs a write unless an earlier one failed; if this one fails it is the last.
     fn write(
         &self,
-        write: impl FnOnce(&Engine, &mut Writer) -> Result<(), StoreError>,
+        write: impl FnOnce(&Generation, &mut Writer) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let open = self.reader()?;
-        let mut writer = self.writer();
-        if let Some(failed) = &writer.failed {
-            return Err(failed.clone());
+        let mut writer = self.writer.lock();
+        // Only now: a compaction may have replaced it meanwhile.
+        let generation = self.generation()?;
+        writer.check()?;
+        write(&generation, &mut writer).inspect_err(|error| writer.failed = Some(error.clone()))
+    }
+
+    /// Makes sure that there is one copy at a time, for as long as the guard is held.
+    fn begin_copy(&self) -> Result<MutexGuard<'_, ()>, CopyError> {
+        let only_one = self.copying.try_lock();
+        // Whoever closes the hub takes it, too.
+        if self.closing.load(Ordering::Relaxed) {
+            return Err(CopyError::Closed);
         }
-        write(&open.engine, &mut writer).inspect_err(|error| writer.failed = Some(error.clone()))
+        only_one.ok_or(CopyError::Busy)
+    }
+
+    /// Says how far the copy to `target` has come.
+    fn step(&self, step: Step, target: &Path) -> Result<(), CopyError> {
+        let reached = self.options.steps.reached(step);
+        reached.map_err(|error| Failure::Io(error).into_copy_error(target))
     }
 
     fn visit(
@@ -198,12 +233,12 @@ impl SledKv {
         visit: &mut Visit<'_>,
         step: fn(&mut Range) -> Result<Option<engine::Pair>, Failure>,
     ) -> Result<(), StoreError> {
-        let open = self.reader()?;
+        let generation = self.generation()?;
         if from >= to {
             return Ok(());
         }
         let (from, to) = (stuff(Cow::Borrowed(from)), stuff(Cow::Borrowed(to)));
-        let mut range = open.engine.range(&from, &to).map_err(read_error)?;
+        let mut range = generation.engine.range(&from, &to).map_err(read_error)?;
         while let Some((key, value)) = step(&mut range).map_err(read_error)? {
             if let ControlFlow::Break(()) = visit(&unstuff(&key), &value) {
                 break;
@@ -226,7 +261,7 @@ impl KeyValue for SledKv {
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let value = self
-            .reader()?
+            .generation()?
             .engine
             .get(&stuff(Cow::Borrowed(key)))
             .map_err(read_error)?;
@@ -256,25 +291,26 @@ impl KeyValue for SledKv {
     }
 
     fn apply(&self, batch: Self::Batch) -> Result<(), StoreError> {
-        self.write(|engine, writer| {
-            engine.apply(batch).map_err(|(failure, torn)| {
+        self.write(|generation, writer| {
+            let copied = writer.mirror.as_mut().map(|mirror| mirror.part(&batch));
+            generation.engine.apply(batch).map_err(|(failure, torn)| {
                 if torn == Torn::Maybe {
                     // If even this fails the caller's own checks are what is left.
                     let _ = writer.anchor.set_state(State::Torn);
                 }
                 write_error(failure)
-            })
+            })?;
+            if let Some((mirror, part)) = writer.mirror.as_mut().zip(copied) {
+                mirror.follow(part, &self.options.steps);
+            }
+            Ok(())
         })
     }
 
     fn sync(&self, mark: Mark) -> Result<(), StoreError> {
-        let now = (self.now)();
-        self.write(|engine, writer| {
-            engine.flush().map_err(write_error)?;
-            writer
-                .db
-                .sync_data()
-                .map_err(|error| StoreError::fatal(format!("cannot sync the data: {error}")))?;
+        let now = (self.options.now)();
+        self.write(|generation, writer| {
+            generation.sync().map_err(write_error)?;
             // The anchor must never be ahead of the data.
             writer
                 .anchor
@@ -284,41 +320,41 @@ impl KeyValue for SledKv {
                     State::Torn => writer.anchor.set_state(State::Ready),
                     State::Creating | State::Ready => Ok(()),
                 })
-                .map_err(|error| StoreError::fatal(format!("cannot write the anchor: {error}")))
+                .map_err(anchor_error)
         })
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let synced = self.write(|engine, writer| {
-            engine.flush().map_err(write_error)?;
-            writer
-                .db
-                .sync_data()
-                .and_then(|()| writer.anchor.sync())
-                .map_err(|error| StoreError::fatal(format!("cannot sync at close: {error}")))
+        self.closing.store(true, Ordering::Relaxed);
+        // A copy holds the hub's files, too.
+        let _no_copy = self.copying.lock();
+        let synced = self.write(|generation, writer| {
+            generation.sync().map_err(write_error)?;
+            writer.anchor.sync().map_err(anchor_error)
         });
-        let open = self
-            .open
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        // A reader that is not done yet is the one who lets go of the files, when it is.
-        let stopped = match open.and_then(Arc::into_inner) {
-            Some(open) => open.engine.stop().map_err(write_error),
-            None => Ok(()),
-        };
-        synced.and(stopped)
+        let generation = self.open.write().take();
+        let stopped = generation.map_or(Ok(()), Generation::stop);
+        synced.and(stopped.map_err(write_error))
     }
 
     fn size_on_disk(&self) -> Result<u64, StoreError> {
-        let open = self.reader()?;
-        open.directory
+        let generation = self.generation()?;
+        generation
+            .directory
             .size()
             .map_err(|error| StoreError::fatal(format!("cannot measure the files: {error}")))
     }
 
     fn free_space(&self) -> Option<u64> {
-        self.reader().ok()?.directory.free_space()
+        self.generation().ok()?.directory.free_space()
+    }
+
+    fn compact(&self) -> Result<Compacted, CopyError> {
+        self.run_compaction()
+    }
+
+    fn backup(&self, path: &Path) -> Result<(), CopyError> {
+        self.run_backup(path)
     }
 
     fn max_value(&self) -> usize {
@@ -339,6 +375,10 @@ fn write_error(failure: Failure) -> StoreError {
         Failure::Io(error) => StoreError::fatal(format!("cannot write the data: {error}")),
         Failure::Damaged(detail) => StoreError::fatal(detail),
     }
+}
+
+fn anchor_error(error: std::io::Error) -> StoreError {
+    StoreError::fatal(format!("cannot write the anchor: {error}"))
 }
 
 fn closed() -> StoreError {

@@ -68,7 +68,12 @@ fn a_crash_before_the_last_step_leaves_a_new_hub() {
     let parent = TempDir::new().unwrap();
     let store = open(parent.path()).unwrap();
     let hub = store.identity();
-    store.writer().anchor.set_state(State::Creating).unwrap();
+    store
+        .writer
+        .lock()
+        .anchor
+        .set_state(State::Creating)
+        .unwrap();
     store.close().unwrap();
     drop(store);
     assert_eq!(open(parent.path()).unwrap().identity(), hub);
@@ -101,7 +106,8 @@ fn a_hub_is_not_created_twice() {
 
 fn new_anchor(directory: &Path) {
     let now = (SledOptions::default().now)();
-    Anchor::create(&directory.join("anchor"), [7; 16], now).unwrap();
+    let file = directory.join("anchor");
+    Anchor::create(&file, [7; 16], State::Creating, mark(0), now).unwrap();
 }
 
 /// Opens a hub without data and uses it twice.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -210,9 +210,14 @@ fn the_first_failed_sync_is_the_last_write() {
     let (_parent, path) = hub_with_data();
     let store = open(&path).unwrap();
     // A device without a sync: fdatasync says EINVAL.
-    let working = std::mem::replace(&mut store.writer().db, File::open("/dev/null").unwrap());
+    let replace = |db| {
+        let mut open = store.open.write();
+        let generation = Arc::get_mut(open.as_mut().unwrap()).unwrap();
+        std::mem::replace(&mut generation.db, db)
+    };
+    let working = replace(File::open("/dev/null").unwrap());
     assert_fatal(store.sync(mark(5)));
-    store.writer().db = working;
+    replace(working);
     assert_fatal(store.sync(mark(5)));
     assert_fatal(store.apply(store.batch(vec![put(&[5], b"late")])));
     assert_eq!(
@@ -228,7 +233,7 @@ fn the_first_failed_sync_is_the_last_write() {
 fn a_batch_kept_in_part_is_damage() {
     let (_parent, path) = hub_with_data();
     let store = open(&path).unwrap();
-    store.writer().anchor.set_state(State::Torn).unwrap();
+    store.writer.lock().anchor.set_state(State::Torn).unwrap();
     store.close().unwrap();
     assert_corrupt(&path, "in part");
 }
@@ -237,7 +242,7 @@ fn a_batch_kept_in_part_is_damage() {
 fn a_batch_kept_in_part_is_given_up_once_a_commit_follows() {
     let (_parent, path) = hub_with_data();
     let store = open(&path).unwrap();
-    store.writer().anchor.set_state(State::Torn).unwrap();
+    store.writer.lock().anchor.set_state(State::Torn).unwrap();
     store.close().unwrap();
     drop(store);
     let accepting = SledOptions {

@@ -1,16 +1,27 @@
+mod backup;
+mod compaction;
 mod creation;
 mod damage;
 mod opening;
+mod world;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::steps::{Step, Steps};
 use super::{SledKv, SledOptions};
 use crate::store::OpenError;
 use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::backend_conformance::{self, apply, keys, mark, put};
+
+/// A model of what a store holds.
+type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 
 #[test]
 fn behaves_like_every_backend() {
@@ -22,6 +33,44 @@ fn behaves_like_every_backend() {
 
 fn open(path: &Path) -> Result<SledKv, OpenError> {
     SledKv::open(path, &SledOptions::default())
+}
+
+/// A store whose observer `at` is told of every step of a copy.
+fn open_observed(
+    path: &Path,
+    at: impl Fn(Step) -> io::Result<()> + Send + Sync + 'static,
+) -> SledKv {
+    let steps = Steps {
+        observer: Some(Arc::new(at)),
+    };
+    let options = SledOptions {
+        steps,
+        // It would only be copied again and again.
+        ballast: 0,
+        ..SledOptions::default()
+    };
+    SledKv::open(path, &options).unwrap()
+}
+
+/// Everything in a store.
+fn pairs(store: &SledKv) -> Pairs {
+    let mut pairs = Pairs::new();
+    store
+        .scan(&[], &[0xff; 9], &mut |key, value| {
+            pairs.insert(key.to_vec(), value.to_vec());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    pairs
+}
+
+/// The generations in a hub's directory.
+fn generations(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with("sled-")).collect();
+    names.sort();
+    names
 }
 
 /// A closed hub with the synced commits 1 to 4, each with one record.

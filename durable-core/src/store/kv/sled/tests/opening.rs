@@ -164,7 +164,7 @@ fn the_anchor_is_synced_once_a_second_and_survives_between() {
         store.sync(mark(commit.into())).unwrap();
         // A torn write spoils only the slot that takes the notes: the other one holds what was
         // synced, with every third commit.
-        let torn = store.writer().anchor.unsynced_slot();
+        let torn = store.writer.lock().anchor.unsynced_slot();
         let copy = parent.path().join("copy");
         super::copy_directory(&path, &copy);
         if let Some(slot) = torn {
