@@ -12,7 +12,8 @@ pub struct HubStats {
     /// timers, failed attempts; each with its key.
     pub live_bytes: u64,
     /// Bytes of the hub's files; 0 of a hub in memory. Some multiple of the live bytes: sled gives
-    /// no space back, it writes again into what has become free.
+    /// no space back, it writes again into what has become free. A [compaction](crate::TaskHub::compact)
+    /// does.
     pub bytes_on_disk: u64,
     /// How many instances there are of each status; one that none has is not listed.
     pub instances: BTreeMap<RuntimeStatus, u64>,
