@@ -4,22 +4,38 @@ use std::path::PathBuf;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::{AnyError, child, kill};
+use crate::population::Leave;
+use crate::{AnyError, child, corrupt, faults, kill, population};
 
-const USAGE: &str = "usage: durable-torture kill [--rounds N] [--seed S] [--instances M]
+const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
 
   kill    kills a process under load with SIGKILL again and again, at any moment and at calls into
           the store, and compares what is stored with what was acknowledged
             --rounds N     how often (default 200)
             --seed S       what the load and the moments are made of (default: a new one)
-            --instances M  orchestrations under way at once (default 16)";
+            --instances M  orchestrations under way at once (default 16)
+  corrupt damages the files of a hub, and looks whether somebody says so
+            --cases N      how many copies are damaged (default 280)
+            --seed S       what the damage is made of (default: a new one)
+            --case K       only this one, and what came of it
+            --hubs DIR     where the hubs to be damaged are kept (default: made anew)
+  faults  makes the store fail, and looks how the hub behaves and what is left; what needs root,
+          strace or mount is skipped where it is missing, and counted
+            --only TEXT    only the cases with this in their names
+            --list         name every case and how it came out";
 
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Command {
     Kill(kill::Options),
+    Corrupt(corrupt::Options),
+    Faults(faults::Options),
+    /// The process that meets a fault.
+    Errands,
     /// The process that is killed; started by the others.
     Child(child::Options),
+    /// A process that makes or looks at instances; started by the others.
+    Population(population::child::Options),
 }
 
 pub(crate) fn parse() -> Result<Command, AnyError> {
@@ -29,6 +45,10 @@ pub(crate) fn parse() -> Result<Command, AnyError> {
     };
     match command.string()?.as_str() {
         "kill" => kill_options(&mut parser).map(Command::Kill),
+        "corrupt" => corrupt_options(&mut parser).map(Command::Corrupt),
+        "faults" => faults_options(&mut parser).map(Command::Faults),
+        "errands" => Ok(Command::Errands),
+        "make" | "look" => population_options(&mut parser).map(Command::Population),
         "child" => child_options(&mut parser).map(Command::Child),
         other => Err(format!("there is no command `{other}`\n{USAGE}").into()),
     }
@@ -66,4 +86,70 @@ fn child_options(parser: &mut Parser) -> Result<child::Options, AnyError> {
     Ok(child::Options {
         dir: dir.ok_or("--dir is missing")?,
     })
+}
+
+fn corrupt_options(parser: &mut Parser) -> Result<corrupt::Options, AnyError> {
+    let mut options = corrupt::Options {
+        cases: 280,
+        seed: fastrand::u64(..1_000_000_000),
+        case: None,
+        hubs: None,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("cases") => options.cases = parser.value()?.parse()?,
+            Arg::Long("seed") => options.seed = parser.value()?.parse()?,
+            Arg::Long("case") => options.case = Some(parser.value()?.parse()?),
+            Arg::Long("hubs") => options.hubs = Some(PathBuf::from(parser.value()?)),
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn faults_options(parser: &mut Parser) -> Result<faults::Options, AnyError> {
+    let mut options = faults::Options {
+        only: None,
+        list: false,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("only") => options.only = Some(parser.value()?.string()?),
+            Arg::Long("list") => options.list = true,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// `make` and `look` differ in what they are told.
+fn population_options(parser: &mut Parser) -> Result<population::child::Options, AnyError> {
+    let (mut dir, mut from, mut to, mut count) = (None, None, None, None);
+    let mut leave = Leave::Closed;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("dir") => dir = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("from") => from = Some(parser.value()?.parse()?),
+            Arg::Long("to") => to = Some(parser.value()?.parse()?),
+            Arg::Long("count") => count = Some(parser.value()?.parse()?),
+            Arg::Long("leave-open") => leave = Leave::Open,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
+    }
+    let dir = dir.ok_or("--dir is missing")?;
+    match (from, to, count) {
+        (Some(from), Some(to), None) => Ok(population::child::Options::Make {
+            dir,
+            numbers: from..to,
+            leave,
+        }),
+        (None, None, Some(count)) => Ok(population::child::Options::Look { dir, count }),
+        _ => Err("--from and --to, or --count".into()),
+    }
 }

@@ -10,10 +10,13 @@
 mod args;
 mod child;
 mod clock;
+mod corrupt;
+mod faults;
 mod judge;
 mod kill;
 mod line;
 mod plan;
+mod population;
 mod process;
 mod trial;
 
@@ -25,6 +28,10 @@ use self::args::Command;
 fn main() -> ExitCode {
     let done = args::parse().and_then(|command| match command {
         Command::Kill(options) => kill::run(&options),
+        Command::Corrupt(options) => corrupt::run(&options),
+        Command::Faults(options) => faults::run(&options),
+        Command::Errands => faults::errands::run().map(|()| Verdict::Kept),
+        Command::Population(options) => population::child::run(&options).map(|()| Verdict::Kept),
         Command::Child(options) => child::run(&options).map(|()| Verdict::Kept),
     });
     match done {

@@ -235,7 +235,7 @@ pub(crate) fn rng(of: &[u64]) -> Rng {
     Rng::with_seed(hash(high, low) << 32 | hash(low, high))
 }
 
-fn text(rng: &mut Rng, bytes: usize) -> String {
+pub(crate) fn text(rng: &mut Rng, bytes: usize) -> String {
     std::iter::repeat_with(|| rng.alphanumeric())
         .take(bytes)
         .collect()

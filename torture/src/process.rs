@@ -1,11 +1,13 @@
 //! A child process: started, read to its last whole line, killed.
 
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::AnyError;
 use crate::child::Brief;
@@ -99,4 +101,48 @@ fn whole_lines(out: impl Read, mut take: impl FnMut(String) -> bool) {
         }
         line.clear();
     }
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) status: ExitStatus,
+    /// What it said.
+    pub(crate) text: String,
+}
+
+/// Runs a process to its end; [`None`] if it had to be killed because it took too long, with
+/// everything that it had started.
+pub(crate) fn run_for(
+    command: &mut Command,
+    input: &[u8],
+    limit: Duration,
+) -> Result<Option<Output>, AnyError> {
+    let command = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .process_group(0);
+    let mut child = command.spawn()?;
+    let told = child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut stdin| stdin.write_all(input));
+    let mut out = child.stdout.take().ok_or("a child has no output")?;
+    let (sender, said) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = out.read_to_end(&mut bytes);
+        // Nobody listens any more if it took too long.
+        drop(sender.send(read.map(|_| bytes)));
+    });
+    let Ok(bytes) = said.recv_timeout(limit) else {
+        kill_process_group(Pid::from_child(&child), Signal::KILL)?;
+        child.wait()?;
+        return Ok(None);
+    };
+    let status = child.wait()?;
+    // One that has ended before it has listened says why in its status.
+    told.or_else(|error| if status.success() { Err(error) } else { Ok(()) })?;
+    let text = String::from_utf8_lossy(&bytes?).into_owned();
+    Ok(Some(Output { status, text }))
 }

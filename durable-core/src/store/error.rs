@@ -173,7 +173,8 @@ pub enum StoreError {
 }
 
 impl OpenError {
-    /// What the store needs to open cannot be read.
+    /// What the store needs to open cannot be read. Damage is for a person to mend; a refusal of
+    /// the system may be over the next time.
     pub(crate) fn unreadable(path: &Path, error: StoreError) -> Self {
         let path = path.to_owned();
         match error {
@@ -182,9 +183,11 @@ impl OpenError {
                 found,
                 supported,
             },
-            StoreError::Corrupt { detail } | StoreError::Fatal { detail } => {
-                Self::Corrupt { path, detail }
-            }
+            StoreError::Corrupt { detail } => Self::Corrupt { path, detail },
+            StoreError::Fatal { detail } => Self::Io {
+                path,
+                source: Arc::new(std::io::Error::other(detail)),
+            },
         }
     }
 }

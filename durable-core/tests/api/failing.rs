@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use durable_core::simulation::{StoreCall, StoreHook};
 use durable_core::{
-    ActivityError, Client, Health, HubError, InstanceError, NoError, OrchestrationContext,
-    StartError, StoreError, TaskHub, WorkerError, activity, orchestrator,
+    ActivityError, Client, Health, HubError, InstanceError, NoError, OpenError,
+    OrchestrationContext, StartError, StoreError, TaskHub, WorkerError, activity, orchestrator,
 };
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -363,4 +363,33 @@ async fn a_closed_hub_is_closed_not_failed() {
     assert_eq!(client.health().to_string(), "the hub is closed");
     let asked = client.status("x").await;
     assert!(matches!(asked, Err(HubError::Closed)), "{asked:?}");
+}
+
+/// A store that refuses every call of a kind.
+#[derive(Debug)]
+struct Refuses(StoreCall);
+
+impl StoreHook for Refuses {
+    fn before(&self, call: StoreCall) -> io::Result<()> {
+        if call == self.0 {
+            return Err(io::Error::other("I/O error of the test"));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_refuses_while_a_hub_is_opened_is_not_damage() {
+    for call in [
+        StoreCall::Get,
+        StoreCall::Scan,
+        StoreCall::Apply,
+        StoreCall::Sync,
+    ] {
+        let place = Place::new();
+        let options = TaskHub::options().store_hook(Arc::new(Refuses(call)));
+        let refused = soon(options.open(place.0.path().join("orders.db"))).await;
+        assert!(matches!(refused, Err(OpenError::Io { .. })), "{refused:?}");
+        place.open().await.close().await.unwrap();
+    }
 }

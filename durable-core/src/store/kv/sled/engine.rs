@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use ::sled::{Db, IVec, Iter};
 
+use super::readable;
 use crate::store::CopyError;
 
 /// A key and its value; none where the key was removed.
@@ -33,6 +34,10 @@ pub(super) const MAX_VALUE: usize = 16 << 10;
 
 /// An inner page has up to 257 keys and up to 10 changes, and has the same limit.
 pub(super) const MAX_KEY: usize = 1536;
+
+/// Memory that a batch must find: sled begins two new buffers of a segment each, and one more for
+/// each segment that the batch fills.
+const ROOM: usize = 6 * SEGMENT;
 
 /// sled's background thread writes, syncs and, only there, recycles segments this often.
 const FLUSH_EVERY_MS: u64 = 500;
@@ -145,6 +150,10 @@ impl Engine {
             let what = format!("a key of {key} with a value of {value} bytes is too long");
             return Err((Failure::Io(io::Error::other(what)), Torn::No));
         }
+        // sled panics if there is none, and may do so in the middle of the batch.
+        if Vec::<u8>::new().try_reserve_exact(ROOM).is_err() {
+            return Err((Failure::Io(io::ErrorKind::OutOfMemory.into()), Torn::No));
+        }
         caught(|| self.db().apply_batch(batch.changes)).map_err(|failure| {
             // Once sled has met an error while writing it writes nothing more. But if it only could
             // not read a page that the batch changes, it goes on and writes the first half of the
@@ -220,6 +229,7 @@ impl Range {
 }
 
 fn start(directory: &Path, cache_capacity: u64) -> Result<Engine, Failure> {
+    readable::check(directory)?;
     let config = ::sled::Config::new()
         .path(directory)
         .cache_capacity(cache_capacity)
@@ -320,7 +330,7 @@ fn set_snapshots_aside(directory: &Path) -> io::Result<bool> {
     Ok(!snapshots.is_empty())
 }
 
-fn snapshots(directory: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+pub(super) fn snapshots(directory: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
     if !directory.exists() {
         return Ok(found);

@@ -35,6 +35,7 @@ mod engine;
 mod files;
 mod generation;
 mod keys;
+mod readable;
 mod steps;
 #[cfg(test)]
 mod tests;

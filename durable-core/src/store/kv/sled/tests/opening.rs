@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::super::anchor::SLOT;
-use super::super::{FORMAT, SledKv, SledOptions};
+use super::super::engine::SEGMENT;
+use super::super::{FORMAT, SledKv, SledOptions, readable};
 use super::{assert_corrupt, assert_whole, hub_with_data, open, write_at};
 use crate::store::OpenError;
 use crate::store::kv::backend::KeyValue as _;
@@ -180,4 +181,31 @@ fn the_anchor_is_synced_once_a_second_and_survives_between() {
 fn seal(slot: &mut [u8]) {
     let crc = crc32fast::hash(&slot[..SLOT - 4]);
     slot[SLOT - 4..].copy_from_slice(&crc.to_be_bytes());
+}
+
+#[test]
+fn what_sled_will_read_is_read_before_it() {
+    let parent = TempDir::new().unwrap();
+    let path = parent.path().join("orders.db");
+    let store = open(&path).unwrap();
+    for n in 0..600_u64 {
+        apply(&store, vec![put(&n.to_be_bytes(), &[7; 16 << 10])]);
+    }
+    store.sync(mark(1)).unwrap();
+    store.close().unwrap();
+    let data = path.join("sled-1");
+    let length = fs::metadata(data.join("db")).unwrap().len();
+    let segments = usize::try_from(length).unwrap().div_ceil(SEGMENT);
+    let all = readable::check(&data).unwrap();
+    assert!(all >= 4 && all <= segments, "{all} of {segments}");
+
+    // The snapshot that is written at this opening covers all but the last.
+    open(&path).unwrap().close().unwrap();
+    let uncovered = readable::check(&data).unwrap();
+    assert!((1..3).contains(&uncovered), "{uncovered} of {segments}");
+
+    // A directory is opened like a file, and cannot be read like one.
+    fs::remove_file(data.join("db")).unwrap();
+    fs::create_dir(data.join("db")).unwrap();
+    assert!(readable::check(&data).is_err());
 }

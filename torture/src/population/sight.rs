@@ -1,0 +1,205 @@
+//! What can be seen of a population in a directory, before and after it went on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use durable_core::{
+    Client, HubError, OrchestrationStatus, Problem, ProblemKind, RuntimeStatus, TaskHub,
+};
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::programs::{self, WAKE};
+use super::{Kind, Member};
+use crate::line::Digest;
+
+/// All that was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sight {
+    /// Why it could not be opened.
+    pub(crate) refused: Option<String>,
+    /// As it was found.
+    pub(crate) found: BTreeMap<String, Seen>,
+    /// When everything that can has ended.
+    pub(crate) ended: BTreeMap<String, Seen>,
+    /// Why it could not be closed.
+    pub(crate) not_closed: Option<String>,
+    /// After it was closed and opened once more.
+    pub(crate) again: Option<Result<BTreeMap<String, Seen>, String>>,
+    /// Panics of the library itself.
+    pub(crate) panics: Vec<String>,
+}
+
+/// An instance, to a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Seen {
+    Nothing,
+    View(View),
+    Error(String),
+    /// It did not end in time.
+    Stuck(View),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct View {
+    pub(crate) status: RuntimeStatus,
+    pub(crate) name: String,
+    pub(crate) created_us: u64,
+    pub(crate) input: Option<Digest>,
+    pub(crate) output: Option<Digest>,
+    pub(crate) custom_status: Option<String>,
+    pub(crate) failure: Option<String>,
+    pub(crate) problem: Option<ProblemKind>,
+}
+
+/// Everything else has ended by then, or never will.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks at the instances of the first `count` numbers, in a copy that may be damaged.
+pub(crate) async fn look(dir: &Path, count: u64) -> Sight {
+    let members: Vec<_> = (0..count).map(Member::of).collect();
+    let mut sight = Sight::default();
+    let hub = match TaskHub::open(dir).await {
+        Ok(hub) => hub,
+        Err(error) => {
+            sight.refused = Some(explain(&error));
+            return sight;
+        }
+    };
+    sight.found = statuses(&hub.client(), &members).await;
+    sight.ended = go_on(&hub, &members).await;
+    if let Err(error) = hub.close().await {
+        sight.not_closed = Some(explain(&error));
+    }
+    sight.again = Some(match TaskHub::open(dir).await {
+        Ok(hub) => {
+            let seen = statuses(&hub.client(), &members).await;
+            // It had nothing to write.
+            drop(hub.close().await);
+            Ok(seen)
+        }
+        Err(error) => Err(explain(&error)),
+    });
+    sight
+}
+
+/// Starts a worker, tells each what it waits for, and waits.
+async fn go_on(hub: &TaskHub, members: &[Member]) -> BTreeMap<String, Seen> {
+    programs::hold(false);
+    let client = hub.client();
+    let worker = programs::registered(hub.worker())
+        .register::<programs::foster>()
+        .start()
+        .await;
+    let worker = match worker {
+        Ok(worker) => worker,
+        Err(error) => {
+            let all = members
+                .iter()
+                .map(|member| (member.id(), Seen::Error(explain(&error))));
+            return all.collect();
+        }
+    };
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    let all = join_all(members.iter().map(|member| end(&client, *member)));
+    let seen = tokio::select! { biased;
+        seen = all => members.iter().map(|member| member.id()).zip(seen).collect(),
+        () = &mut patience => {
+            let mut seen = statuses(&client, members).await;
+            for seen in seen.values_mut() {
+                match seen {
+                    Seen::View(view) if !view.status.is_terminal() => *seen = Seen::Stuck(view.clone()),
+                    Seen::Nothing | Seen::View(_) | Seen::Error(_) | Seen::Stuck(_) => {}
+                }
+            }
+            seen
+        }
+    };
+    worker.shutdown().await;
+    seen
+}
+
+/// Tells it what it waits for, and waits until it has ended.
+async fn end(client: &Client, member: Member) -> Seen {
+    let id = member.id();
+    if let Err(error) = tell(client, member).await {
+        return Seen::Error(error);
+    }
+    seen(match member.kind {
+        Kind::Orphan | Kind::Purged | Kind::Leaving => client.status(&*id).await,
+        Kind::Completed
+        | Kind::Failed
+        | Kind::Terminated
+        | Kind::Sleeping
+        | Kind::Due
+        | Kind::Labouring
+        | Kind::Retrying
+        | Kind::Told
+        | Kind::Pending
+        | Kind::Foster => client.wait_for_completion(&*id).await,
+    })
+}
+
+async fn tell(client: &Client, member: Member) -> Result<(), String> {
+    let id = member.id();
+    match member.kind {
+        Kind::Sleeping => {
+            let raised = client.raise_event(id, WAKE, &member.notes()[0]).await;
+            raised.map_err(|error| explain(&error))
+        }
+        Kind::Retrying => {
+            let terminated = client.terminate(id, "it takes too long").await;
+            terminated.map_err(|error| explain(&error))
+        }
+        Kind::Leaving => client.purge(id).await.map_err(|error| explain(&error)),
+        Kind::Completed
+        | Kind::Failed
+        | Kind::Terminated
+        | Kind::Due
+        | Kind::Labouring
+        | Kind::Told
+        | Kind::Pending
+        | Kind::Orphan
+        | Kind::Foster
+        | Kind::Purged => Ok(()),
+    }
+}
+
+async fn statuses(client: &Client, members: &[Member]) -> BTreeMap<String, Seen> {
+    let all = members.iter().map(async |member| {
+        let id = member.id();
+        let seen = seen(client.status(&*id).await);
+        (id, seen)
+    });
+    join_all(all).await.into_iter().collect()
+}
+
+fn seen(status: Result<Option<OrchestrationStatus>, HubError>) -> Seen {
+    match status {
+        Ok(Some(status)) => Seen::View(view(&status)),
+        Ok(None) => Seen::Nothing,
+        Err(error) => Seen::Error(explain(&error)),
+    }
+}
+
+fn view(status: &OrchestrationStatus) -> View {
+    let since_epoch = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    View {
+        status: status.runtime_status(),
+        name: status.name().to_owned(),
+        created_us: u64::try_from(since_epoch(status.created_at()).as_micros()).unwrap_or_default(),
+        input: status.input_json().map(Digest::of),
+        output: status.output_json().map(Digest::of),
+        custom_status: status.custom_status_json().map(str::to_owned),
+        failure: status.failure().map(|failure| failure.message().to_owned()),
+        problem: status.problem().map(Problem::kind),
+    }
+}
+
+/// An error with its causes.
+fn explain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
