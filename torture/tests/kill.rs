@@ -28,7 +28,7 @@ fn what_it_is_not_told_is_explained() {
     assert_eq!(output.status.code(), Some(2));
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(
-        complaints.contains("usage: durable-torture kill"),
+        complaints.contains("usage: durable-torture COMMAND"),
         "{complaints}"
     );
 }
