@@ -148,13 +148,13 @@
 /// Whether a bug is planted here, for the simulator to find; never outside of it.
 #[cfg(feature = "simulation")]
 macro_rules! planted {
-    ($bug:ident) => {
-        $crate::simulation::is_planted($crate::simulation::Planted::$bug)
+    ($($bug:ident)|+) => {
+        false $(|| $crate::simulation::is_planted($crate::simulation::Planted::$bug))+
     };
 }
 #[cfg(not(feature = "simulation"))]
 macro_rules! planted {
-    ($bug:ident) => {
+    ($($bug:ident)|+) => {
         false
     };
 }
@@ -173,7 +173,7 @@ mod registry;
 mod replay;
 mod retry;
 mod runtime;
-#[cfg(feature = "simulation")]
+#[cfg(any(test, feature = "simulation"))]
 #[doc(hidden)]
 pub mod simulation;
 mod store;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::population::Leave;
-use crate::{AnyError, child, corrupt, faults, kill, population};
+use crate::simulate::Mode;
+use crate::{AnyError, child, corrupt, faults, kill, population, simulate};
 
 const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
 
@@ -22,7 +23,13 @@ const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
   faults  makes the store fail, and looks how the hub behaves and what is left; what needs root,
           strace or mount is skipped where it is missing, and counted
             --only TEXT    only the cases with this in their names
-            --list         name every case and how it came out";
+            --list         name every case and how it came out
+  simulate  runs the whole hub on one thread under one seed, with a store that forgets and fails
+            --seeds A..B   random runs (default: 2,000 from a new seed)
+            --exhaustive   each scenario, once for every point where it can die or fail
+            --self-test    planted bugs: every one must be found
+            --steps N      what happens until nothing goes wrong any more (default 1500)
+            --threads N    (default: one for each core)";
 
 /// What is to be done.
 #[derive(Debug)]
@@ -32,6 +39,7 @@ pub(crate) enum Command {
     Faults(faults::Options),
     /// The process that meets a fault.
     Errands,
+    Simulate(simulate::Options),
     /// The process that is killed; started by the others.
     Child(child::Options),
     /// A process that makes or looks at instances; started by the others.
@@ -49,6 +57,7 @@ pub(crate) fn parse() -> Result<Command, AnyError> {
         "faults" => faults_options(&mut parser).map(Command::Faults),
         "errands" => Ok(Command::Errands),
         "make" | "look" => population_options(&mut parser).map(Command::Population),
+        "simulate" => simulate_options(&mut parser).map(Command::Simulate),
         "child" => child_options(&mut parser).map(Command::Child),
         other => Err(format!("there is no command `{other}`\n{USAGE}").into()),
     }
@@ -65,6 +74,32 @@ fn kill_options(parser: &mut Parser) -> Result<kill::Options, AnyError> {
             Arg::Long("rounds") => options.rounds = parser.value()?.parse()?,
             Arg::Long("seed") => options.seed = parser.value()?.parse()?,
             Arg::Long("instances") => options.instances = parser.value()?.parse()?,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn simulate_options(parser: &mut Parser) -> Result<simulate::Options, AnyError> {
+    let first = fastrand::u64(..1_000_000_000);
+    let mut options = simulate::Options {
+        mode: Mode::Seeds(first..first + 2_000),
+        steps: 1_500,
+        threads: std::thread::available_parallelism()?.get(),
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("seeds") => {
+                let seeds = parser.value()?.string()?;
+                let (from, to) = seeds.split_once("..").ok_or("--seeds takes A..B")?;
+                options.mode = Mode::Seeds(from.parse()?..to.parse()?);
+            }
+            Arg::Long("exhaustive") => options.mode = Mode::Exhaustive,
+            Arg::Long("self-test") => options.mode = Mode::SelfTest,
+            Arg::Long("steps") => options.steps = parser.value()?.parse()?,
+            Arg::Long("threads") => options.threads = parser.value()?.parse()?,
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
                 return Err(other.unexpected().into());
             }

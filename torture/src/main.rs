@@ -18,6 +18,7 @@ mod line;
 mod plan;
 mod population;
 mod process;
+mod simulate;
 mod trial;
 
 use std::error::Error;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Faults(options) => faults::run(&options),
         Command::Errands => faults::errands::run().map(|()| Verdict::Kept),
         Command::Population(options) => population::child::run(&options).map(|()| Verdict::Kept),
+        Command::Simulate(options) => simulate::run(&options),
         Command::Child(options) => child::run(&options).map(|()| Verdict::Kept),
     });
     match done {

@@ -77,6 +77,9 @@ impl<R: Answer> Engine<R> {
         let response = |snapshot| Response::Status(Box::new(snapshot));
         match (want, found) {
             (Want::Start(request, reply), None) => self.create(request, reply),
+            (Want::Start(request, reply), Some(_)) if planted!(StartOver) => {
+                self.create(request, reply);
+            }
             (Want::Start(_, reply), Some((_, snapshot))) => {
                 self.work
                     .reply(reply, Response::AlreadyExists(snapshot.header.status));
@@ -85,7 +88,7 @@ impl<R: Answer> Engine<R> {
                 self.work.reply(reply, Response::NotFound);
             }
             (Want::Wait(reply), Some((number, snapshot)))
-                if !snapshot.header.status.is_terminal() =>
+                if !snapshot.header.status.is_terminal() && !planted!(WaitToldEarly) =>
             {
                 let waiters = self.work.waiters.entry(number).or_default();
                 if waiters.len().is_power_of_two() {

@@ -9,6 +9,7 @@ use crate::history::{Event, Pending};
 use crate::id::InstanceNumber;
 use crate::payload::Payload;
 use crate::store::{InstanceKey, TimerKey, TimerKind};
+use crate::time::Timestamp;
 
 impl<R: Answer> Engine<R> {
     /// Goes on with an instance, loading it if need be.
@@ -27,13 +28,21 @@ impl<R: Answer> Engine<R> {
         };
         let has_work = match want {
             Want::Mail(mail) => deliver(&mut self.work, instance, mail),
-            Want::AttemptEnded { key, result } => {
+            Want::AttemptEnded {
+                worker,
+                key,
+                result,
+            } if self.work.is_current(worker) => {
                 attempt_ended(&mut self.work, instance, key, result)
             }
             Want::Fire(timer) => fire(&mut self.work, instance, timer),
-            Want::Load | Want::Start(..) | Want::Status(_) | Want::Wait(_) | Want::Purge(_) => {
-                false
-            }
+            // Another worker has begun while this was being loaded, and makes the attempt again.
+            Want::AttemptEnded { .. }
+            | Want::Load
+            | Want::Start(..)
+            | Want::Status(_)
+            | Want::Wait(_)
+            | Want::Purge(_) => false,
         };
         if has_work {
             self.make_ready(number);
@@ -66,12 +75,17 @@ impl<R: Answer> Engine<R> {
         self.make_ready(number);
     }
 
+    fn now_for_timers(&self) -> Timestamp {
+        let early = if planted!(TimerEarly) { 1_000 } else { 0 };
+        Timestamp(self.work.now.0 + early)
+    }
+
     pub(super) fn fire_due(&mut self) {
         if self.work.registry.is_none() {
             return;
         }
         for _ in 0..self.work.config.events_per_turn {
-            let Some(timer) = self.work.timers.pop_due(self.work.now) else {
+            let Some(timer) = self.work.timers.pop_due(self.now_for_timers()) else {
                 break;
             };
             self.on_number(timer.number, Want::Fire(timer));
@@ -92,6 +106,18 @@ fn deliver<R>(work: &mut Work<R>, instance: &mut Instance<R>, mail: Mail<R>) -> 
             .iter()
             .take_while(|mail| first(mail))
             .count();
+        instance.mailbox.insert(place, mail);
+        return true;
+    }
+    if planted!(SwallowEvent) && matches!(instance.body, Body::Parked) {
+        if let Some(reply) = mail.reply {
+            work.reply(reply, Response::Done);
+        }
+        return false;
+    }
+    if planted!(ReorderEvents) && matches!(mail.event, Event::EventRaised { .. }) {
+        let start = usize::from(matches!(instance.body, Body::Fresh));
+        let place = start.min(instance.mailbox.len());
         instance.mailbox.insert(place, mail);
         return true;
     }

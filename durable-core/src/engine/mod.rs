@@ -19,8 +19,6 @@ mod message;
 mod purge;
 mod reading;
 mod residence;
-#[cfg(test)]
-mod simulation;
 mod timers;
 #[cfg(test)]
 mod timing;
@@ -149,6 +147,7 @@ enum Want<R> {
     Purge(R),
     Mail(Mail<R>),
     AttemptEnded {
+        worker: WorkerId,
         key: ActivityKey,
         result: Result<Payload, FailureDetails>,
     },
@@ -266,8 +265,14 @@ impl<R: Answer> Engine<R> {
             } => {
                 // It counts as running until the instance is there to take the answer: else
                 // loading the instance would have it run again.
-                if worker == self.work.worker && self.work.running.get(&key) == Some(&attempt) {
-                    let want = Want::AttemptEnded { key, result };
+                let runs =
+                    worker == self.work.worker && self.work.running.get(&key) == Some(&attempt);
+                if runs || planted!(ForgetFence) {
+                    let want = Want::AttemptEnded {
+                        worker,
+                        key,
+                        result,
+                    };
                     self.on_number(key.number, want);
                 }
             }
@@ -329,6 +334,18 @@ impl<R: Answer> Engine<R> {
         // Turns may have withdrawn every timer that is known.
         if self.work.registry.is_some() {
             self.want_timers();
+        }
+        if planted!(AnswerReadsEarly) {
+            let read =
+                |effect: &mut Effect<R>| matches!(effect, Effect::Reply(_, Response::Status(_)));
+            let effects: Vec<_> = self.work.effects.extract_if(.., read).collect();
+            if !effects.is_empty() {
+                return Some(Sealed {
+                    commit: self.work.sealed,
+                    ops: Vec::new(),
+                    effects,
+                });
+            }
         }
         let ops = std::mem::take(&mut self.work.ops);
         let effects = std::mem::take(&mut self.work.effects);

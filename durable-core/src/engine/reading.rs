@@ -2,12 +2,12 @@
 
 use crate::engine::instance::{Body, Instance};
 use crate::engine::message::{Fetch, Fetched, Response, Snapshot};
-use crate::engine::work::keep_since;
+use crate::engine::work::{keep_since, timer_key};
 use crate::engine::{Answer, Engine, Want};
 use crate::history::Pending;
 use crate::id::InstanceId;
 use crate::replay::{Problem, ProblemKind};
-use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored};
+use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored, TimerKind};
 use crate::time::Timestamp;
 
 impl<R: Answer> Engine<R> {
@@ -178,12 +178,15 @@ impl<R: Answer> Engine<R> {
         };
         let calls: Vec<_> = instance.outstanding.iter().filter_map(activity).collect();
         for call in calls {
-            let later = instance
-                .attempts
-                .get(&call)
-                .is_some_and(|attempts| attempts.due > self.work.now);
-            if !later && !answered.contains(&call) {
-                self.work.dispatch(instance, call);
+            let due = instance.attempts.get(&call).map(|attempts| attempts.due);
+            match due {
+                _ if answered.contains(&call) => {}
+                // It may have fired before, when nobody could run it, and the clock was set back.
+                Some(due) if due > self.work.now => {
+                    let timer = timer_key(instance, call, due, TimerKind::Retry);
+                    self.work.rearm(timer);
+                }
+                Some(_) | None => self.work.dispatch(instance, call),
             }
         }
     }
@@ -211,11 +214,12 @@ impl<R: Answer> Engine<R> {
                 break;
             };
             let here = self.instances.get(&number);
-            match here.map(|instance| (&instance.body, instance.last_commit)) {
-                Some((Body::Parked, commit)) if commit > self.durable => {
-                    self.to_load.push_back(number);
-                }
-                None | Some((Body::Parked, _)) => {
+            // What it still has to store cannot be read yet.
+            let stored =
+                |instance: &Instance<R>| !instance.queued && instance.last_commit <= self.durable;
+            match here.map(|instance| (&instance.body, stored(instance))) {
+                Some((Body::Parked, false)) => self.to_load.push_back(number),
+                None | Some((Body::Parked, true)) => {
                     self.fetch(Fetch::Instance(InstanceKey::Number(number)), Want::Load);
                 }
                 Some(_) => {}

@@ -44,8 +44,10 @@ impl<R: Answer> Engine<R> {
             };
             let number = *number;
             cursor = used + 1;
-            let idle =
-                |instance: &Instance<R>| instance.is_idle() && instance.last_commit <= self.durable;
+            let idle = |instance: &Instance<R>| {
+                let durable = instance.last_commit <= self.durable;
+                instance.is_idle() && (durable || planted!(EvictEarly))
+            };
             if self.instances.get(&number).is_some_and(idle) {
                 self.forget(number);
             } else {

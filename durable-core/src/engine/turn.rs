@@ -9,6 +9,7 @@ use crate::id::CallId;
 use crate::payload::Payload;
 use crate::replay::{Fed, Matching, Problem, ProblemKind, Watched};
 use crate::store::{Op, RuntimeStatus, TimerKind};
+use crate::time::Timestamp;
 
 use super::instance::{Body, Instance, Mail};
 use super::message::{Effect, Response};
@@ -138,6 +139,9 @@ impl<R> Work<R> {
         } = taken;
         let mut changed = custom_status.is_some();
         for (call, pending) in &closed {
+            if planted!(LeaveWhatEndsWithIt) && instance.outstanding.ended() {
+                break;
+            }
             self.close(instance, *call, pending);
         }
         if !turn.steps.is_empty() {
@@ -161,9 +165,10 @@ impl<R> Work<R> {
 
     fn take(&mut self, instance: &mut Instance<R>) -> Taken<R> {
         instance.waiting_bytes = 0;
+        let now = self.time_of_turn(instance);
         let time = match &mut instance.body {
-            Body::Live(watched) => watched.begin_turn(self.now),
-            Body::Fresh | Body::Parked | Body::Ended => self.now.max(instance.header.updated),
+            Body::Live(watched) => watched.begin_turn(now),
+            Body::Fresh | Body::Parked | Body::Ended => now,
         };
         let mut taken = Taken {
             turn: Turn {
@@ -177,8 +182,12 @@ impl<R> Work<R> {
             problem: None,
         };
         let mut bytes = 0;
-        for _ in 0..self.config.events_per_turn {
-            if bytes > self.config.bytes_per_commit {
+        // What is only noted, a start and a termination, is one turn whatever the bounds: the start
+        // alone would be the history of an orchestrator that asks for nothing.
+        let noted = !matches!(instance.body, Body::Live(_));
+        for fed in 0.. {
+            let full = fed >= self.config.events_per_turn || bytes > self.config.bytes_per_commit;
+            if full && !noted {
                 break;
             }
             let Some(mail) = instance.mailbox.pop_front() else {
@@ -198,11 +207,35 @@ impl<R> Work<R> {
                 }
             }
             taken.dealt_with.push(mail);
-            if instance.outstanding.ended() {
+            if instance.outstanding.ended() && !planted!(GoOnAfterEnd) {
                 break;
             }
         }
         taken
+    }
+
+    /// The clock, unless it was set back: since the last turn, since the start, or since a timer
+    /// fired whose instance could take no turn then.
+    fn time_of_turn(&self, instance: &Instance<R>) -> Timestamp {
+        let fired = |mail: &Mail<R>| match &mail.event {
+            Event::TimerFired { call } => match instance.outstanding.get(*call) {
+                Some(Pending::Timer { due }) => Some(*due),
+                Some(Pending::Activity { .. }) | None => None,
+            },
+            Event::Started(_)
+            | Event::ActivityCompleted { .. }
+            | Event::ActivityFailed { .. }
+            | Event::EventRaised { .. }
+            | Event::Terminated { .. } => None,
+        };
+        let first = instance.mailbox.iter().take(self.config.events_per_turn);
+        let due = first.filter_map(fired).max();
+        if planted!(TimeGoesBack) {
+            return self.now;
+        }
+        self.now
+            .max(instance.header.updated)
+            .max(due.unwrap_or_default())
     }
 
     /// One event. `None` if it concerned nobody.
@@ -299,7 +332,9 @@ impl<R> Work<R> {
             if let Some(reply) = reply {
                 self.reply(reply, Response::Done);
             }
-            if let Some(seq) = seq {
+            if let Some(seq) = seq
+                && !planted!(KeepMessage)
+            {
                 self.ops.push(Op::TakeMessage {
                     number: instance.number(),
                     seq,

@@ -70,9 +70,12 @@ impl<R> Work<R> {
             } else {
                 self.active.remove(&number)
             };
-            self.ops.push(Op::SetActive { number, active });
+            if !(active && planted!(ForgetActive)) {
+                self.ops.push(Op::SetActive { number, active });
+            }
         }
-        let changed_header = changed || (!active && instance.header.turns != instance.turns);
+        let changed_header = changed
+            || (!active && instance.header.turns != instance.turns && !planted!(StaleHeader));
         if changed_header {
             instance.header.turns = instance.turns;
             let replaces = instance.stored.replace(instance.header.size());
@@ -98,14 +101,33 @@ impl<R> Work<R> {
         }
     }
 
-    fn put_timer(&mut self, timer: TimerKey) {
+    /// Whether a worker that has made an attempt is still the one that runs.
+    pub(super) fn is_current(&self, worker: WorkerId) -> bool {
+        if planted!(ForgetFence | TakeAnswerOfStoppedWorker) {
+            return true;
+        }
+        worker == self.worker
+    }
+
+    /// Has a timer fire that the store has.
+    pub(super) fn rearm(&mut self, timer: TimerKey) {
         let commit = self.commit();
         self.timers.insert(timer, commit);
+    }
+
+    fn put_timer(&mut self, timer: TimerKey) {
+        self.rearm(timer);
+        if planted!(ForgetTimer) && timer.call.0 % 2 == 1 {
+            return;
+        }
         self.ops.push(Op::PutTimer(timer));
     }
 
     pub(super) fn remove_timer(&mut self, timer: TimerKey) {
         self.timers.remove(&timer);
+        if planted!(KeepTimer) {
+            return;
+        }
         self.ops.push(Op::RemoveTimer(timer));
     }
 
@@ -201,7 +223,7 @@ impl<R> Work<R> {
             .get(&call)
             .map_or(0, |attempts| attempts.failed)
             + 1;
-        if self.running.contains_key(&key) {
+        if self.running.contains_key(&key) && !planted!(DispatchTwice) {
             return;
         }
         self.running.insert(key, attempt);
@@ -233,7 +255,17 @@ impl<R> Work<R> {
         let delay = options
             .retry
             .as_ref()
-            .and_then(|policy| policy.delay_after(failed));
+            .and_then(|policy| {
+                let one_more = u32::from(planted!(OneAttemptMore) && failed > 1);
+                policy.delay_after(failed - one_more)
+            })
+            .map(|delay| {
+                if planted!(RetryEarly) {
+                    delay / 2
+                } else {
+                    delay
+                }
+            });
         let Some(delay) = delay.filter(|_| failure.is_retryable()) else {
             return false;
         };
@@ -244,6 +276,9 @@ impl<R> Work<R> {
         self.forget_attempts(instance, call);
         instance.attempts.insert(call, attempts.clone());
         let execution = instance.header.execution;
+        if planted!(ForgetAttempts) {
+            return true;
+        }
         self.ops.push(Op::PutAttempts {
             number,
             execution,

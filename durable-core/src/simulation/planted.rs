@@ -6,10 +6,93 @@ use std::cell::Cell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Planted {
-    /// Effects are released when a commit is applied, before it is synced.
+    /// Effects of some commits are released before those are synced.
     AcknowledgeBeforeSync,
     /// Nothing is ever synced.
     SkipSync,
+    /// A failed sync counts as one that succeeded.
+    SwallowSyncError,
+    /// A read is answered before what it shows is durable.
+    AnswerReadsEarly,
+    /// What an attempt reports is taken whoever made it.
+    ForgetFence,
+    /// As before, for an attempt whose instance had to be loaded meanwhile.
+    TakeAnswerOfStoppedWorker,
+    /// An attempt is begun although it runs.
+    DispatchTwice,
+    /// Timers fire a millisecond early.
+    TimerEarly,
+    /// An event for an instance that takes no turns is acknowledged and dropped.
+    SwallowEvent,
+    /// A later event overtakes those that wait.
+    ReorderEvents,
+    /// Some timers are kept in memory only.
+    ForgetTimer,
+    /// What is withdrawn stays in the index of timers.
+    KeepTimer,
+    /// An instance with activities is not loaded after a restart.
+    ForgetActive,
+    /// The summary of an instance that sleeps lags behind.
+    StaleHeader,
+    /// A policy of n attempts allows n + 1.
+    OneAttemptMore,
+    /// The pause before an attempt is half of what it must be.
+    RetryEarly,
+    /// Failed attempts are not stored.
+    ForgetAttempts,
+    /// An instance leaves memory before its last commit is durable.
+    EvictEarly,
+    /// What arrives with the end is recorded after it.
+    GoOnAfterEnd,
+    /// Timers and attempts that are open at the end are left.
+    LeaveWhatEndsWithIt,
+    /// Whoever waits for the end is told at once.
+    WaitToldEarly,
+    /// A start of an id that exists begins another instance.
+    StartOver,
+    /// A turn is dated by the clock, also when that was set back.
+    TimeGoesBack,
+    /// A timer beyond the window is forgotten until the next read.
+    ForgetRecentTimers,
+    /// A stored event is kept after it was fed.
+    KeepMessage,
+    /// The status of an active instance is what its summary says.
+    StaleGlimpse,
+    /// A purge leaves all chunks of a record but the first.
+    PurgeLeavesChunks,
+}
+
+impl Planted {
+    /// Every one.
+    pub const ALL: &'static [Self] = &[
+        Self::AcknowledgeBeforeSync,
+        Self::SkipSync,
+        Self::SwallowSyncError,
+        Self::AnswerReadsEarly,
+        Self::ForgetFence,
+        Self::TakeAnswerOfStoppedWorker,
+        Self::DispatchTwice,
+        Self::TimerEarly,
+        Self::SwallowEvent,
+        Self::ReorderEvents,
+        Self::ForgetTimer,
+        Self::KeepTimer,
+        Self::ForgetActive,
+        Self::StaleHeader,
+        Self::OneAttemptMore,
+        Self::RetryEarly,
+        Self::ForgetAttempts,
+        Self::EvictEarly,
+        Self::GoOnAfterEnd,
+        Self::LeaveWhatEndsWithIt,
+        Self::WaitToldEarly,
+        Self::StartOver,
+        Self::TimeGoesBack,
+        Self::ForgetRecentTimers,
+        Self::KeepMessage,
+        Self::StaleGlimpse,
+        Self::PurgeLeavesChunks,
+    ];
 }
 
 thread_local! {

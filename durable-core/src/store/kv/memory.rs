@@ -19,7 +19,11 @@ pub(crate) struct MemoryKv {
     hub: HubId,
     disk: Arc<Mutex<Disk>>,
     closed: AtomicBool,
+    max_value: usize,
 }
+
+/// As sled has it.
+const MAX_VALUE: usize = 16 * 1024;
 
 impl Default for MemoryKv {
     fn default() -> Self {
@@ -28,6 +32,7 @@ impl Default for MemoryKv {
             hub,
             disk: Arc::default(),
             closed: AtomicBool::new(false),
+            max_value: MAX_VALUE,
         }
     }
 }
@@ -38,6 +43,7 @@ impl Clone for MemoryKv {
             hub: self.hub,
             disk: Arc::clone(&self.disk),
             closed: AtomicBool::new(false),
+            max_value: self.max_value,
         }
     }
 }
@@ -67,6 +73,31 @@ impl MemoryKv {
             Err(StoreError::fatal("it is closed"))
         } else {
             Ok(())
+        }
+    }
+
+    /// A hub of this identity, with short values, so that records have many chunks.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn for_simulation(hub: HubId, max_value: usize) -> Self {
+        Self {
+            hub,
+            max_value,
+            ..Self::default()
+        }
+    }
+
+    /// What a power cut would leave if nothing else came through.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn synced_copy(&self) -> Self {
+        let disk = self.disk(|disk| Disk {
+            applied: disk.synced.clone(),
+            synced: disk.synced.clone(),
+            unsynced: Vec::new(),
+            mark: disk.mark,
+        });
+        Self {
+            disk: Arc::new(Mutex::new(disk)),
+            ..self.clone()
         }
     }
 
@@ -188,7 +219,7 @@ impl KeyValue for MemoryKv {
     }
 
     fn max_value(&self) -> usize {
-        16 * 1024
+        self.max_value
     }
 }
 

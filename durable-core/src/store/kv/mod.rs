@@ -4,7 +4,7 @@ mod active;
 pub(crate) mod backend;
 #[cfg(test)]
 mod backend_conformance;
-#[cfg(feature = "simulation")]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod hooked;
 mod keys;
 pub(crate) mod memory;
@@ -27,7 +27,11 @@ use self::backend::{HubId, KeyValue, Mark};
 use self::meta::Meta;
 use self::verify::Tally;
 use self::write::{Changed, Writer, encode};
+#[cfg(any(test, feature = "simulation"))]
+use crate::history::Turn;
 use crate::id::InstanceId;
+#[cfg(any(test, feature = "simulation"))]
+use crate::store::Header;
 use crate::store::{
     Compacted, Copies, CopyError, Glimpse, HubStats, InstanceKey, Op, OpenError, Recovered,
     SigningKey, Store, StoreError, Stored, TimerKey,
@@ -173,6 +177,12 @@ impl<K: KeyValue> KvStore<K> {
     #[cfg(test)]
     pub(crate) fn meta(&self) -> Meta {
         self.ledger(|ledger| ledger.meta.clone())
+    }
+
+    /// All turns of the execution that `header` tells of, also of one that has ended.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn history(&self, header: &Header) -> Result<Vec<Turn>, StoreError> {
+        read::turns(&self.kv, header)
     }
 
     fn ledger<R>(&self, f: impl FnOnce(&mut Ledger) -> R) -> R {

@@ -129,7 +129,7 @@ pub(super) fn instance(
 }
 
 /// The turns of the current execution: dense from 1.
-fn turns(kv: &impl KeyValue, header: &Header) -> Result<Vec<Turn>, StoreError> {
+pub(super) fn turns(kv: &impl KeyValue, header: &Header) -> Result<Vec<Turn>, StoreError> {
     let records = all(
         kv,
         &keys::turns_of_execution(header.number, header.execution),
@@ -234,6 +234,7 @@ pub(super) fn glimpse(
     if header.status.is_terminal() {
         last_turn = Some(nth(header.turns)?.ok_or_else(|| missing(&header, header.turns))?);
     } else if is_active(header.number)
+        && !planted!(StaleGlimpse)
         && let Some(newest) = newest_turn(kv, &header)?
         && let Some(turn) = nth(newest)?
     {

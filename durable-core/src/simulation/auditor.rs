@@ -1,0 +1,532 @@
+//! What was promised, and whether it is kept. It knows what clients were told and what the store
+//! holds; it does not know how the engine works.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::process::Store;
+use super::program::{Code, Node, Raised, Work, Worked, judge, registry};
+use crate::activity::Activity;
+use crate::engine::{ActivityKey, Dispatch, Snapshot};
+use crate::failure::{FailureDetails, FailureKind};
+use crate::history::{Action, Event, Turn};
+use crate::id::{CallId, InstanceId, InstanceNumber};
+use crate::payload::Payload;
+use crate::replay::{Identity, Matching, Watched};
+use crate::store::{Header, InstanceKey, RuntimeStatus, Store as _};
+use crate::time::Timestamp;
+
+/// What the outside knows of one id.
+#[derive(Debug, Default)]
+struct Known {
+    /// Its start was acknowledged, and no purge was asked for since.
+    started: bool,
+    /// Events that were acknowledged in this life.
+    raised: BTreeSet<u64>,
+    /// It was told that it has ended; how, if it asked.
+    ended: bool,
+    terminated: bool,
+    last: Option<Snapshot>,
+}
+
+/// What was seen of one call.
+#[derive(Debug, Default)]
+struct Attempts {
+    /// The highest attempt that was begun.
+    highest: u32,
+    failed: u32,
+    /// When each attempt first did; one that was lost in a crash is made again.
+    failed_at: BTreeMap<u32, Timestamp>,
+    /// What attempts have come to.
+    results: Vec<Result<Payload, FailureDetails>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Auditor {
+    ids: BTreeMap<InstanceId, Known>,
+    calls: BTreeMap<ActivityKey, Attempts>,
+    /// Every history as it was last read.
+    histories: BTreeMap<InstanceNumber, Vec<Turn>>,
+    /// The latest that the clock has ever shown.
+    latest: Timestamp,
+    now: Timestamp,
+    clock_was_set: bool,
+    hub: u64,
+}
+
+impl Auditor {
+    pub(super) fn new(hub: u64) -> Self {
+        Self {
+            ids: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            histories: BTreeMap::new(),
+            latest: Timestamp(0),
+            now: Timestamp(0),
+            clock_was_set: false,
+            hub,
+        }
+    }
+
+    pub(super) fn time(&mut self, now: Timestamp) {
+        self.now = now;
+        self.latest = self.latest.max(now);
+    }
+
+    /// Somebody has set the clock: from now on pauses may be of any length.
+    pub(super) fn clock_set(&mut self, now: Timestamp) {
+        self.clock_was_set = true;
+        self.time(now);
+    }
+
+    fn known(&mut self, id: &InstanceId) -> &mut Known {
+        self.ids.entry(id.clone()).or_default()
+    }
+
+    // What clients are told. `durable` is the store as a power cut would leave it now.
+
+    pub(super) fn started(&mut self, id: &InstanceId, durable: &Store) {
+        self.known(id).started = true;
+        assert!(
+            header(durable, id).is_some(),
+            "{id}: the start was acknowledged and is not durable"
+        );
+    }
+
+    /// Whether a start must be there.
+    pub(super) fn is_started(&self, id: &InstanceId) -> bool {
+        self.ids.get(id).is_some_and(|known| known.started)
+    }
+
+    pub(super) fn raised(&mut self, id: &InstanceId, number: u64, durable: &Store) {
+        self.known(id).raised.insert(number);
+        let Some(stored) = load(durable, id) else {
+            panic!("{id}: an event was acknowledged, but there is no instance");
+        };
+        let there = stored.status_is_terminal || stored.events.contains(&number);
+        assert!(
+            there,
+            "{id}: event {number} was acknowledged and is not durable"
+        );
+    }
+
+    pub(super) fn terminated(&mut self, id: &InstanceId, durable: &Store) {
+        self.known(id).terminated = true;
+        let Some(stored) = load(durable, id) else {
+            panic!("{id}: a termination was acknowledged, but there is no instance");
+        };
+        let there = stored.status_is_terminal || stored.terminated;
+        assert!(
+            there,
+            "{id}: a termination was acknowledged and is not durable"
+        );
+    }
+
+    pub(super) fn ended(&mut self, id: &InstanceId, durable: &Store) {
+        self.known(id).ended = true;
+        let ended = header(durable, id).is_none_or(|header| header.status.is_terminal());
+        assert!(ended, "{id}: said to have ended, but it is not durable");
+    }
+
+    /// From now on it may be gone.
+    pub(super) fn purging(&mut self, id: &InstanceId) {
+        self.known(id).started = false;
+    }
+
+    pub(super) fn purged(&mut self, id: &InstanceId, durable: &Store) {
+        assert!(
+            header(durable, id).is_none(),
+            "{id}: its purge was acknowledged and is not durable"
+        );
+        if let Some(known) = self.ids.remove(id)
+            && let Some(last) = known.last
+        {
+            self.histories.remove(&last.header.number);
+        }
+    }
+
+    /// What was read never goes back, and is durable.
+    pub(super) fn read(&mut self, id: &InstanceId, now: &Snapshot, durable: &Store) {
+        if let Some(before) = &self.known(id).last {
+            let (new, old) = (&now.header, &before.header);
+            assert_eq!(new.number, old.number, "{id}: another incarnation");
+            assert!(new.turns >= old.turns, "{id}: turns went back");
+            assert!(new.updated >= old.updated, "{id}: time went back");
+            assert!(
+                rank(new.status) >= rank(old.status),
+                "{id}: status went back"
+            );
+            if old.status.is_terminal() {
+                assert_eq!(now.result, before.result, "{id}: the result changed");
+            }
+        }
+        let stored = header(durable, id);
+        let stored = stored.unwrap_or_else(|| panic!("{id}: it was read, and is not durable"));
+        assert!(
+            rank(stored.status) >= rank(now.header.status),
+            "{id}: its status is not durable"
+        );
+        let turns = durable.history(&stored).expect("is readable").len();
+        assert!(
+            turns >= now.header.turns as usize,
+            "{id}: what was read is not durable"
+        );
+        self.known(id).last = Some(now.clone());
+    }
+
+    pub(super) fn not_found(&mut self, id: &InstanceId) {
+        let known = self.known(id);
+        assert!(!known.started, "{id}: an acknowledged start is gone");
+        assert!(known.last.is_none(), "{id}: it was there");
+    }
+
+    // What the worker is told, and tells.
+
+    /// An attempt begins only once it is durable that it was asked for, has not more than the
+    /// policy allows, and never a number lower than before.
+    pub(super) fn dispatched(&mut self, dispatch: &Dispatch, durable: &Store) {
+        let id = &dispatch.instance;
+        let stored = header(durable, id);
+        let stored = stored.unwrap_or_else(|| panic!("{id}: an attempt at nothing"));
+        let call = dispatch.key.call;
+        let history = durable.history(&stored).expect("is readable");
+        let mut actions = history
+            .iter()
+            .flat_map(|turn| &turn.steps)
+            .flat_map(|step| &step.actions);
+        let asked = actions.any(|action| {
+            matches!(action, Action::ScheduleActivity { call: other, .. } if *other == call)
+        });
+        assert!(
+            asked || stored.number != dispatch.key.number,
+            "{id}: {call} runs before it is durable"
+        );
+        let attempts = self.calls.entry(dispatch.key).or_default();
+        assert!(
+            dispatch.attempt <= attempts.failed + 1,
+            "{id}: attempt {} at {call} after {} failures",
+            dispatch.attempt,
+            attempts.failed
+        );
+        assert!(
+            dispatch.attempt >= attempts.highest,
+            "{id}: attempts at {call} were forgotten"
+        );
+        attempts.highest = dispatch.attempt;
+        if dispatch.name == Worked::NAME {
+            let (work, _): (Work, String) = dispatch.input.decode().expect("what it was given");
+            assert!(
+                dispatch.attempt <= work.attempts,
+                "{id}: more attempts at {call} than allowed"
+            );
+            let pause = (work.pause_ms * 1_000) << dispatch.attempt.saturating_sub(2);
+            let failed = attempts.failed_at.get(&(dispatch.attempt - 1));
+            let early = failed.is_some_and(|failed| self.now.0 < failed.0 + pause);
+            assert!(
+                !early || self.clock_was_set,
+                "{id}: an attempt at {call} too early"
+            );
+        }
+    }
+
+    pub(super) fn attempted(
+        &mut self,
+        key: ActivityKey,
+        attempt: u32,
+        result: &Result<Payload, FailureDetails>,
+    ) {
+        let attempts = self.calls.entry(key).or_default();
+        if result.is_err() {
+            attempts.failed += 1;
+            attempts.failed_at.entry(attempt).or_insert(self.now);
+        }
+        attempts.results.push(result.clone());
+    }
+
+    // What is stored.
+
+    /// After a crash, and at the end: everything that was acknowledged is there, and sound.
+    pub(super) fn check(&mut self, store: &Store) {
+        let ids: Vec<_> = self.ids.keys().cloned().collect();
+        for id in ids {
+            let Some(header) = header(store, &id) else {
+                let known = self.known(&id);
+                assert!(!known.started, "{id}: an acknowledged start is gone");
+                continue;
+            };
+            let turns = store
+                .history(&header)
+                .unwrap_or_else(|error| panic!("{id}: {error}"));
+            self.check_append_only(&header, &turns);
+            self.check_history(&header, &turns);
+            self.check_events(store, &id);
+            self.check_replay(&header, &turns);
+        }
+        let found = store.check();
+        assert!(found.is_empty(), "the store is damaged: {found:?}");
+    }
+
+    fn check_append_only(&mut self, header: &Header, turns: &[Turn]) {
+        let before = self.histories.insert(header.number, turns.to_vec());
+        let id = &header.id;
+        // What was read may have been on its way only; what was told was durable.
+        if let Some(before) = before {
+            assert!(turns.starts_with(&before), "{id}: its history changed");
+        }
+        let known = self.known(id).last.as_ref();
+        if let Some(last) = known.filter(|last| last.header.number == header.number) {
+            assert!(
+                turns.len() >= last.header.turns as usize,
+                "{id}: turns are gone"
+            );
+        }
+    }
+
+    /// One start, at most one answer to a call, timers not early, nothing after the end, time not
+    /// going back, and answers that somebody gave.
+    fn check_history(&self, header: &Header, turns: &[Turn]) {
+        let id = &header.id;
+        let (mut answered, mut timers) = (BTreeSet::new(), BTreeMap::new());
+        let (mut begun, mut cancelled) = (BTreeSet::new(), BTreeSet::new());
+        let (mut ended, mut last) = (false, Timestamp(0));
+        for (index, turn) in turns.iter().enumerate() {
+            assert!(turn.time >= last, "{id}: time went back in turn {index}");
+            assert!(
+                turn.time <= self.latest,
+                "{id}: turn {index} is in the future"
+            );
+            assert!(!turn.steps.is_empty(), "{id}: turn {index} is empty");
+            last = turn.time;
+            for (place, step) in turn.steps.iter().enumerate() {
+                assert!(!ended, "{id}: something after the end");
+                let is_start = matches!(step.event, Event::Started(_));
+                assert_eq!(is_start, (index, place) == (0, 0), "{id}: one start, first");
+                if let Some(call) = answer(&step.event) {
+                    assert!(
+                        begun.contains(&call),
+                        "{id}: answer to {call}, which was not made"
+                    );
+                    assert!(answered.insert(call), "{id}: two answers to {call}");
+                    assert!(
+                        !cancelled.contains(&call),
+                        "{id}: answer to {call}, which was cancelled"
+                    );
+                }
+                self.check_answer(header, &step.event);
+                if let Event::TimerFired { call } = &step.event {
+                    let due = timers.get(call);
+                    assert!(
+                        due.is_some_and(|due| *due <= turn.time),
+                        "{id}: timer {call} early"
+                    );
+                }
+                ended |= matches!(step.event, Event::Terminated { .. });
+                for action in &step.actions {
+                    match action {
+                        Action::ScheduleActivity { call, .. } => assert!(begun.insert(*call)),
+                        Action::CreateTimer { call, due } => {
+                            assert!(begun.insert(*call));
+                            timers.insert(*call, *due);
+                        }
+                        Action::Cancel { call } => drop(cancelled.insert(*call)),
+                        Action::Complete { .. } | Action::Fail { .. } => ended = true,
+                        Action::AwaitEvent { .. } | Action::SetCustomStatus { .. } => {}
+                    }
+                }
+            }
+        }
+        assert_eq!(
+            ended,
+            header.status.is_terminal(),
+            "{id}: {} by its header",
+            header.status
+        );
+    }
+
+    /// What is recorded of a call is what one of its attempts came to.
+    fn check_answer(&self, header: &Header, event: &Event) {
+        let (call, result) = match event {
+            Event::ActivityCompleted { call, output } => (*call, Ok(output.clone())),
+            Event::ActivityFailed { call, failure } => (*call, Err(failure.clone())),
+            Event::Started(_)
+            | Event::TimerFired { .. }
+            | Event::EventRaised { .. }
+            | Event::Terminated { .. } => return,
+        };
+        let key = ActivityKey {
+            number: header.number,
+            execution: header.execution,
+            call,
+        };
+        let known = self
+            .calls
+            .get(&key)
+            .is_some_and(|calls| calls.results.contains(&result));
+        assert!(
+            known,
+            "{}: nobody gave the answer to {call}: {result:?}",
+            header.id
+        );
+    }
+
+    fn check_events(&mut self, store: &Store, id: &InstanceId) {
+        let Some(stored) = load(store, id) else {
+            return;
+        };
+        let known = self.known(id);
+        let mut seen = BTreeSet::new();
+        for number in &stored.events {
+            assert!(seen.insert(*number), "{id}: event {number} is there twice");
+        }
+        if known.started && !stored.status_is_terminal {
+            let lost: Vec<_> = known.raised.difference(&seen).collect();
+            assert!(
+                lost.is_empty(),
+                "{id}: acknowledged events {lost:?} are gone"
+            );
+            assert!(!known.ended, "{id}: it had ended, and goes on");
+        }
+    }
+
+    /// The code asks for what is recorded, from any point on.
+    fn check_replay(&self, header: &Header, turns: &[Turn]) {
+        let identity = std::sync::Arc::new(Identity {
+            hub: self.hub,
+            instance: header.id.clone(),
+            number: header.number,
+            execution: header.execution,
+            name: header.name.clone(),
+            version: header.version.clone(),
+        });
+        let right = registry(Code::Right);
+        let run = right
+            .find_orchestrator(&header.name, &header.version)
+            .expect("is registered");
+        let foreign: crate::replay::ForeignWake = std::sync::Arc::new(|| ());
+        let mut watched = Watched::new(&identity, run, &foreign, false);
+        for turn in turns {
+            if matches!(
+                turn.steps.last().map(|step| &step.event),
+                Some(Event::Terminated { .. })
+            ) {
+                return;
+            }
+            let replayed = watched.replay(turn, Matching::Strict);
+            assert!(
+                replayed.is_ok(),
+                "{}: it replays otherwise: {replayed:?}",
+                header.id
+            );
+        }
+    }
+
+    /// At the end: how it ended is how it may.
+    pub(super) fn check_end(
+        &mut self,
+        id: &InstanceId,
+        program: &[Node],
+        raised: u64,
+        end: &Snapshot,
+    ) {
+        assert!(
+            end.header.status.is_terminal(),
+            "{id}: it has not ended: {:?}",
+            end.header
+        );
+        assert!(
+            end.header.problem.is_none(),
+            "{id}: it has ended with a problem"
+        );
+        let result = end
+            .result
+            .as_ref()
+            .unwrap_or_else(|| panic!("{id}: no result"));
+        if let Err(failure) = result
+            && failure.kind() == FailureKind::Terminated
+        {
+            assert_eq!(end.header.status, RuntimeStatus::Terminated);
+            return;
+        }
+        let known = self.known(id);
+        assert!(
+            !known.terminated,
+            "{id}: it was terminated, and ended with {result:?}"
+        );
+        let failed = if result.is_ok() {
+            RuntimeStatus::Completed
+        } else {
+            RuntimeStatus::Failed
+        };
+        assert_eq!(end.header.status, failed, "{id}");
+        let fair = judge(program, result.as_ref(), raised);
+        assert_eq!(fair, Ok(()), "{id}: wrong end of {program:?}");
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &InstanceId> {
+        self.ids
+            .iter()
+            .filter(|(_, known)| known.started)
+            .map(|(id, _)| id)
+    }
+}
+
+/// What is stored of an instance, as far as clients were told of it.
+struct Facts {
+    status_is_terminal: bool,
+    events: Vec<u64>,
+    terminated: bool,
+}
+
+fn header(store: &Store, id: &InstanceId) -> Option<Header> {
+    let stored = store.load(&InstanceKey::Id(id.clone()));
+    stored
+        .unwrap_or_else(|error| panic!("{id}: {error}"))
+        .map(|stored| stored.header)
+}
+
+fn load(store: &Store, id: &InstanceId) -> Option<Facts> {
+    let stored = store.load(&InstanceKey::Id(id.clone()));
+    let stored = stored.unwrap_or_else(|error| panic!("{id}: {error}"))?;
+    let turns = store
+        .history(&stored.header)
+        .unwrap_or_else(|error| panic!("{id}: {error}"));
+    let recorded = turns
+        .iter()
+        .flat_map(|turn| &turn.steps)
+        .map(|step| &step.event);
+    let waiting = stored.messages.iter().map(|(_, event)| event);
+    let mut facts = Facts {
+        status_is_terminal: stored.header.status.is_terminal(),
+        events: Vec::new(),
+        terminated: false,
+    };
+    for event in recorded.chain(waiting) {
+        match event {
+            Event::EventRaised { data, .. } => {
+                let raised: Raised = data.decode().expect("an event of ours");
+                facts.events.push(raised.number);
+            }
+            Event::Terminated { .. } => facts.terminated = true,
+            Event::Started(_)
+            | Event::ActivityCompleted { .. }
+            | Event::ActivityFailed { .. }
+            | Event::TimerFired { .. } => {}
+        }
+    }
+    Some(facts)
+}
+
+fn rank(status: RuntimeStatus) -> u8 {
+    match status {
+        RuntimeStatus::Pending => 0,
+        status if status.is_terminal() => 2,
+        _ => 1,
+    }
+}
+
+fn answer(event: &Event) -> Option<CallId> {
+    match event {
+        Event::ActivityCompleted { call, .. }
+        | Event::ActivityFailed { call, .. }
+        | Event::TimerFired { call } => Some(*call),
+        Event::Started(_) | Event::EventRaised { .. } | Event::Terminated { .. } => None,
+    }
+}

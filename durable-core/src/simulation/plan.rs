@@ -1,0 +1,312 @@
+//! What a run is made of: who is started, what is done to them, and what goes wrong. Everything is
+//! a function of the seed, until it is shrunk.
+
+use fastrand::Rng;
+
+use super::process::Fault;
+use super::program::{self, Code, Node};
+use crate::engine::Config;
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Decides the order of everything.
+    pub(crate) seed: u64,
+    pub(crate) cases: Vec<Case>,
+    /// What the operator does to the worker, one thing after the other.
+    pub(crate) deploys: Vec<Deploy>,
+    pub(crate) chances: Chances,
+    pub(crate) sizes: Sizes,
+    /// The call into the store that goes wrong, besides those by chance.
+    pub(crate) fault: Option<Fault>,
+    /// The move before which the process dies, besides by chance; how much of what was not synced
+    /// survives; and after how many further moves it dies again.
+    pub(crate) crash: Option<(u64, usize, Option<u64>)>,
+    /// After so many moves nothing goes wrong any more, and everything must come to its end.
+    pub(crate) moves: u64,
+}
+
+/// One instance, or several of one id after one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    pub(crate) lives: Vec<Life>,
+}
+
+/// What one client does with an id, from its start on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) program: Vec<Node>,
+    pub(crate) orders: Vec<Order>,
+}
+
+/// What a client asks for after the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Raises the next event of this name, with so many bytes.
+    Raise(u8, usize),
+    Terminate,
+    /// Waits for the end.
+    Await,
+    /// Starts it again, which must be refused.
+    StartAgain,
+    Purge,
+}
+
+/// What the operator does to the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deploy {
+    /// No new attempts are begun.
+    Drain,
+    /// Everything that runs is dropped.
+    Stop,
+    Start(Code),
+}
+
+/// How likely things are: once in so many moves, never if 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Chances {
+    /// The power fails.
+    pub(crate) crash: usize,
+    /// A call into the store is chosen that goes wrong.
+    pub(crate) fault: usize,
+    /// The clock is set, forth or back.
+    pub(crate) jump: usize,
+    /// A client no longer waits for its answer (in so many answers).
+    pub(crate) drop: usize,
+    /// An attempt of a stopped worker reports all the same.
+    pub(crate) stale: usize,
+    /// The operator does the next thing.
+    pub(crate) deploy: usize,
+    /// Time passes.
+    pub(crate) time: usize,
+    /// Somebody reads.
+    pub(crate) look: usize,
+    /// The disk gets a turn; the higher the slower it is.
+    pub(crate) disk: usize,
+}
+
+/// Bounds of the engine, small ones, so that they are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) shadow: bool,
+    pub(crate) live: usize,
+    pub(crate) waiting: usize,
+    pub(crate) turns_per_commit: usize,
+    pub(crate) events_per_turn: usize,
+    pub(crate) timer_window: usize,
+}
+
+impl Sizes {
+    pub(super) fn config(self) -> Config {
+        Config {
+            shadow: self.shadow,
+            max_live: self.live,
+            max_waiting: self.waiting,
+            turns_per_commit: self.turns_per_commit,
+            events_per_turn: self.events_per_turn,
+            timer_window: self.timer_window,
+            ..Config::default()
+        }
+    }
+}
+
+impl Chances {
+    /// Nothing goes wrong.
+    pub(crate) const CALM: Self = Self {
+        crash: 0,
+        fault: 0,
+        jump: 0,
+        drop: 0,
+        stale: 0,
+        deploy: 6,
+        time: 20,
+        look: 10,
+        disk: 3,
+    };
+
+    fn random(rng: &mut Rng) -> Self {
+        // Each fault in about half of all runs: a run without it shows what the others do.
+        let mut sometimes = |often: std::ops::Range<usize>| match rng.bool() {
+            true => rng.usize(often),
+            false => 0,
+        };
+        Self {
+            crash: sometimes(30..400),
+            fault: sometimes(30..400),
+            jump: sometimes(50..400),
+            drop: sometimes(3..20),
+            stale: sometimes(10..100),
+            deploy: sometimes(20..150),
+            time: rng.usize(5..40),
+            look: rng.usize(5..40),
+            disk: rng.usize(2..8),
+        }
+    }
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub(crate) fn random(seed: u64, moves: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let cases = (0..rng.usize(1..7))
+            .map(|_| Case::random(&mut rng))
+            .collect();
+        let deploys = (0..rng.usize(0..8))
+            .map(|_| Deploy::random(&mut rng))
+            .collect();
+        Self {
+            seed,
+            cases,
+            deploys,
+            chances: Chances::random(&mut rng),
+            sizes: Sizes {
+                shadow: rng.u8(0..4) == 0,
+                live: rng.usize(1..6),
+                waiting: rng.usize(3..30),
+                turns_per_commit: rng.usize(1..5),
+                events_per_turn: rng.usize(1..5),
+                timer_window: rng.usize(1..6),
+            },
+            fault: None,
+            crash: None,
+            moves,
+        }
+    }
+
+    /// Plans with less in them than this one, the boldest first.
+    pub(crate) fn smaller(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut with = |change: &dyn Fn(&mut Self)| {
+            let mut plan = self.clone();
+            change(&mut plan);
+            if plan != *self {
+                all.push(plan);
+            }
+        };
+        for index in 0..self.cases.len() {
+            with(&|plan| {
+                plan.cases.remove(index);
+            });
+        }
+        let no = Chances::CALM;
+        with(&|plan| plan.deploys.clear());
+        with(&|plan| plan.chances.fault = no.fault);
+        with(&|plan| plan.chances.crash = no.crash);
+        with(&|plan| plan.chances.jump = no.jump);
+        with(&|plan| plan.chances.drop = no.drop);
+        with(&|plan| plan.chances.stale = no.stale);
+        with(&|plan| plan.sizes.shadow = false);
+        with(&|plan| plan.sizes.live = 100);
+        with(&|plan| plan.sizes.waiting = 1000);
+        with(&|plan| plan.sizes.timer_window = 100);
+        with(&|plan| plan.sizes.events_per_turn = 100);
+        with(&|plan| plan.moves /= 2);
+        for index in 0..self.deploys.len() {
+            with(&|plan| {
+                plan.deploys.remove(index);
+            });
+        }
+        for (index, case) in self.cases.iter().enumerate() {
+            for smaller in case.smaller() {
+                with(&|plan| plan.cases[index] = smaller.clone());
+            }
+        }
+        all
+    }
+}
+
+impl Deploy {
+    fn random(rng: &mut Rng) -> Self {
+        match rng.u8(0..10) {
+            0 => Self::Drain,
+            1 | 2 => Self::Stop,
+            3 => Self::Start(Code::NoOrchestrator),
+            4 => Self::Start(Code::NoActivity),
+            5 | 6 => Self::Start(Code::Changed),
+            _ => Self::Start(Code::Right),
+        }
+    }
+}
+
+impl Case {
+    fn random(rng: &mut Rng) -> Self {
+        let lives = if rng.u8(0..4) == 0 {
+            rng.usize(2..4)
+        } else {
+            1
+        };
+        let mut lives: Vec<_> = (0..lives).map(|_| Life::random(rng)).collect();
+        let last = lives.len() - 1;
+        for life in &mut lives[..last] {
+            life.orders.extend([Order::Await, Order::Purge]);
+        }
+        Self { lives }
+    }
+
+    fn smaller(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        for index in 0..self.lives.len() {
+            if self.lives.len() > 1 {
+                let mut case = self.clone();
+                case.lives.remove(index);
+                all.push(case);
+            }
+            let life = &self.lives[index];
+            for order in 0..life.orders.len() {
+                // Whoever waits for an event must get one.
+                if !matches!(life.orders[order], Order::Raise(..)) {
+                    let mut case = self.clone();
+                    case.lives[index].orders.remove(order);
+                    all.push(case);
+                }
+            }
+            for program in program::smaller(&life.program) {
+                let mut case = self.clone();
+                case.lives[index].program = program;
+                all.push(case);
+            }
+        }
+        // An id is used again only once it is free.
+        let last = |case: &Self| case.lives.len() - 1;
+        let free = |life: &Life| life.orders.ends_with(&[Order::Await, Order::Purge]);
+        all.retain(|case| case.lives[..last(case)].iter().all(free));
+        all
+    }
+}
+
+impl Life {
+    /// A program that gets all the events it may wait for.
+    pub(crate) fn of(program: Vec<Node>) -> Self {
+        let orders = program::waits(&program)
+            .into_iter()
+            .map(|name| Order::Raise(name, 0))
+            .collect();
+        Self { program, orders }
+    }
+
+    fn random(rng: &mut Rng) -> Self {
+        let budget = rng.usize(1..14);
+        let mut life = Self::of(program::random(rng, budget));
+        rng.shuffle(&mut life.orders);
+        for order in &mut life.orders {
+            if let Order::Raise(_, bytes) = order
+                && rng.u8(0..8) == 0
+            {
+                *bytes = rng.usize(100..8_000);
+            }
+        }
+        if rng.u8(0..4) == 0 {
+            // Nobody waits for it.
+            life.orders.push(Order::Raise(rng.u8(0..3), 0));
+        }
+        if rng.u8(0..6) == 0 {
+            life.orders
+                .insert(rng.usize(0..=life.orders.len()), Order::StartAgain);
+        }
+        if rng.u8(0..6) == 0 {
+            life.orders
+                .insert(rng.usize(0..=life.orders.len()), Order::Terminate);
+        }
+        life
+    }
+}

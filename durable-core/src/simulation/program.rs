@@ -1,0 +1,604 @@
+//! Orchestrations made at random: a small tree of what an orchestrator can ask for, the real
+//! orchestrator that follows it, and what may come out of it, worked out without the engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::FutureExt;
+use futures_util::future::{Either, join_all, select, select_all};
+use serde::{Deserialize, Serialize};
+
+use crate::activity::{Activity, ActivityContext, ActivityFuture, Requirements};
+use crate::failure::{ActivityError, FailureDetails, FailureKind, NoError};
+use crate::orchestrator::{Orchestrator, OrchestratorFuture};
+use crate::payload::Payload;
+use crate::registry::Registry;
+use crate::replay::OrchestrationContext;
+use crate::retry::RetryPolicy;
+
+/// One thing that an orchestrator does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Node {
+    /// Calls an activity and waits for it.
+    Call(Work),
+    /// Begins an activity, does the rest, and then waits for it.
+    Meanwhile(Work, Vec<Node>),
+    /// A step of its own code.
+    Inline(u64),
+    /// Waits so many milliseconds.
+    Sleep(u64),
+    /// Waits for an event of this name.
+    Event(u8),
+    /// Waits for an event or so many milliseconds, whichever is first.
+    EventOr(u8, u64),
+    /// Every branch.
+    All(Vec<Vec<Node>>),
+    /// The branch that is done first; the others are dropped.
+    First(Vec<Vec<Node>>),
+    /// Sets the custom status.
+    Status(u32),
+    /// Draws an identifier, and looks at the clock.
+    Draw,
+    /// Fails.
+    Fail,
+    /// Panics.
+    Panic,
+}
+
+/// An activity, and how its attempts end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Work {
+    pub(crate) n: u64,
+    /// The size of what it is given and of what it returns.
+    pub(crate) bytes: usize,
+    /// So many attempts end badly.
+    pub(crate) failures: u32,
+    pub(crate) badly: Badly,
+    pub(crate) attempts: u32,
+    pub(crate) pause_ms: u64,
+    pub(crate) timeout_ms: Option<u64>,
+}
+
+/// How an attempt ends that does not end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Badly {
+    Error,
+    Panic,
+    /// It goes on until it times out.
+    Hang,
+}
+
+/// What an orchestrator has seen, in the order of its program: its output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Seen {
+    Output(u64),
+    Failed(Why),
+    Inline(u64),
+    Event(u8, u64),
+    Timer,
+    /// The branch that was first.
+    First(usize),
+    Drawn(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Why {
+    Error(u32),
+    Panic,
+    Timeout,
+}
+
+/// What an event carries: its number among all of its instance, and something to make it long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Raised {
+    pub(crate) number: u64,
+    pub(crate) padding: String,
+}
+
+/// Event names as orchestrators write them, and as clients do: they are compared without case.
+pub(crate) const NAMES: [(&str, &str); 3] = [("Go", "GO"), ("stop", "Stop"), ("other", "other")];
+
+/// What a program is told to fail with.
+pub(crate) const PLANNED: &str = "as planned";
+
+impl Work {
+    /// One that ends well at once.
+    pub(crate) fn well(n: u64) -> Self {
+        Self {
+            n,
+            bytes: 0,
+            failures: 0,
+            badly: Badly::Error,
+            attempts: 1,
+            pause_ms: 0,
+            timeout_ms: None,
+        }
+    }
+
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        let badly = match rng.u8(0..6) {
+            0 => Badly::Panic,
+            1 => Badly::Hang,
+            _ => Badly::Error,
+        };
+        let bytes = match rng.u8(0..8) {
+            0 => rng.usize(1_000..12_000),
+            _ => rng.usize(0..40),
+        };
+        Self {
+            n: rng.u64(0..1_000),
+            bytes,
+            failures: if rng.u8(0..3) == 0 { rng.u32(1..4) } else { 0 },
+            badly,
+            attempts: rng.u32(1..5),
+            pause_ms: rng.u64(0..4_000),
+            timeout_ms: (badly == Badly::Hang || rng.u8(0..4) == 0).then(|| rng.u64(1_000..60_000)),
+        }
+    }
+
+    fn input(&self) -> (Self, String) {
+        (self.clone(), "x".repeat(self.bytes))
+    }
+
+    fn output(&self) -> u64 {
+        self.n.wrapping_mul(7) + 1
+    }
+
+    /// How attempt number `attempt` ends.
+    pub(crate) fn answer(&self, attempt: u32) -> Answer {
+        if attempt > self.failures {
+            let output = (self.output(), "y".repeat(self.bytes));
+            return Answer::Ends(Ok(encode(&output)));
+        }
+        let failure = |kind, text: String| FailureDetails::new(kind, "planned", text);
+        match self.badly {
+            Badly::Error => {
+                let text = format!("attempt {attempt}");
+                let failure = failure(FailureKind::Application, text).with_value(encode(&attempt));
+                Answer::Ends(Err(failure))
+            }
+            Badly::Panic => {
+                let text = "an activity panicked".to_owned();
+                Answer::Ends(Err(failure(FailureKind::Panic, text)))
+            }
+            Badly::Hang => Answer::Hangs,
+        }
+    }
+
+    /// What its caller sees in the end.
+    fn expected(&self) -> Seen {
+        if self.failures < self.attempts {
+            return Seen::Output(self.output());
+        }
+        Seen::Failed(match self.badly {
+            Badly::Error => Why::Error(self.attempts),
+            Badly::Panic => Why::Panic,
+            Badly::Hang => Why::Timeout,
+        })
+    }
+}
+
+/// What an attempt comes to.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Ends(Result<Payload, FailureDetails>),
+    Hangs,
+}
+
+fn encode<T: Serialize>(value: &T) -> Payload {
+    Payload::encode(value).expect("JSON")
+}
+
+// Making one up.
+
+/// A program of about `budget` nodes.
+pub(crate) fn random(rng: &mut Rng, budget: usize) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    let mut left = budget.max(1);
+    while left > 0 {
+        let node = random_node(rng, left);
+        left -= size(&node).min(left);
+        nodes.push(node);
+    }
+    match rng.u8(0..16) {
+        0 => nodes.push(Node::Fail),
+        1 => nodes.push(Node::Panic),
+        _ => {}
+    }
+    nodes
+}
+
+fn random_node(rng: &mut Rng, budget: usize) -> Node {
+    let name = |rng: &mut Rng| rng.u8(..) % 3;
+    let branches = |rng: &mut Rng| -> Vec<Vec<Node>> {
+        let count = rng.usize(2..4);
+        let each = (budget / count).clamp(1, 3);
+        (0..count)
+            .map(|_| {
+                let length = rng.usize(1..=each);
+                (0..length)
+                    .map(|_| random_node(rng, budget / (2 * count)))
+                    .collect()
+            })
+            .collect()
+    };
+    match rng.u8(0..20) {
+        8 | 9 => Node::Sleep(rng.u64(0..20_000)),
+        10 | 11 => Node::Event(name(rng)),
+        12 => Node::EventOr(name(rng), rng.u64(0..30_000)),
+        13 => Node::Inline(rng.u64(0..100)),
+        14 => Node::Status(rng.u32(0..100)),
+        15 => Node::Draw,
+        16 | 17 if budget > 2 => Node::All(branches(rng)),
+        18 if budget > 2 => Node::First(branches(rng)),
+        19 if budget > 2 => {
+            let inner = random_node(rng, budget / 2);
+            Node::Meanwhile(Work::random(rng), vec![inner])
+        }
+        _ => Node::Call(Work::random(rng)),
+    }
+}
+
+fn size(node: &Node) -> usize {
+    1 + children(node).flatten().map(size).sum::<usize>()
+}
+
+fn children(node: &Node) -> impl Iterator<Item = &Vec<Node>> {
+    let (branches, inner) = match node {
+        Node::All(branches) | Node::First(branches) => (branches.as_slice(), None),
+        Node::Meanwhile(_, inner) => ([].as_slice(), Some(inner)),
+        Node::Call(_)
+        | Node::Inline(_)
+        | Node::Sleep(_)
+        | Node::Event(_)
+        | Node::EventOr(..)
+        | Node::Status(_)
+        | Node::Draw
+        | Node::Fail
+        | Node::Panic => ([].as_slice(), None),
+    };
+    branches.iter().chain(inner)
+}
+
+/// The names of all events it may wait for, one for each wait.
+pub(crate) fn waits(nodes: &[Node]) -> Vec<u8> {
+    let mut names = Vec::new();
+    for node in nodes {
+        if let Node::Event(name) | Node::EventOr(name, _) = node {
+            names.push(*name);
+        }
+        for branch in children(node) {
+            names.extend(waits(branch));
+        }
+    }
+    names
+}
+
+/// Smaller programs than this one, to find out what a failure needs.
+pub(crate) fn smaller(nodes: &[Node]) -> Vec<Vec<Node>> {
+    let mut all = Vec::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let with = |replaced: Vec<Node>| {
+            let mut nodes = nodes.to_vec();
+            nodes.splice(index..=index, replaced);
+            nodes
+        };
+        all.push(with(Vec::new()));
+        all.extend(children(node).map(|branch| with(branch.clone())));
+        if let Node::Call(work) = node
+            && *work != Work::well(work.n)
+        {
+            all.push(with(vec![Node::Call(Work::well(work.n))]));
+        }
+    }
+    all.retain(|nodes| !nodes.is_empty());
+    all
+}
+
+// Following one.
+
+/// Which code a worker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    Right,
+    /// It asks for something else when it is replayed.
+    Changed,
+    /// The orchestrator is not there.
+    NoOrchestrator,
+    /// The activity is not there.
+    NoActivity,
+}
+
+pub(crate) fn registry(code: Code) -> Registry {
+    let mut registry = Registry::default();
+    match code {
+        Code::Right => {
+            registry.activity::<Worked>();
+            registry.orchestrator::<Script>();
+        }
+        Code::Changed => {
+            registry.activity::<Worked>();
+            registry.orchestrator::<ChangedScript>();
+        }
+        Code::NoOrchestrator => registry.activity::<Worked>(),
+        Code::NoActivity => registry.orchestrator::<Script>(),
+    }
+    registry
+}
+
+/// The one activity. The world answers for it; nothing runs.
+pub(crate) struct Worked;
+
+impl Activity for Worked {
+    type Input = (Work, String);
+    type Output = (u64, String);
+    type Error = u32;
+    const NAME: &'static str = "Worked";
+
+    fn require(_: &mut Requirements) {}
+
+    fn run(_: ActivityContext, _: Payload) -> ActivityFuture {
+        unreachable!("the world answers")
+    }
+}
+
+pub(crate) struct Script;
+
+impl Orchestrator for Script {
+    type Input = Vec<Node>;
+    type Output = Vec<Seen>;
+    type Error = NoError;
+    const NAME: &'static str = "Script";
+    const VERSION: &'static str = "";
+
+    fn run(ctx: OrchestrationContext, input: Payload) -> OrchestratorFuture {
+        Box::pin(async move {
+            let nodes: Vec<Node> = input.decode().expect("a program");
+            follow(ctx, nodes).await.map(|seen| encode(&seen))
+        })
+    }
+}
+
+struct ChangedScript;
+
+impl Orchestrator for ChangedScript {
+    type Input = Vec<Node>;
+    type Output = Vec<Seen>;
+    type Error = NoError;
+    const NAME: &'static str = Script::NAME;
+    const VERSION: &'static str = "";
+
+    fn run(ctx: OrchestrationContext, input: Payload) -> OrchestratorFuture {
+        Box::pin(async move {
+            if ctx.is_replaying() {
+                ctx.create_timer(Duration::from_secs(7)).await;
+            }
+            Script::run(ctx, input).await
+        })
+    }
+}
+
+type Following = Pin<Box<dyn Future<Output = Result<Vec<Seen>, FailureDetails>> + Send>>;
+
+fn follow(ctx: OrchestrationContext, nodes: Vec<Node>) -> Following {
+    Box::pin(async move {
+        let mut seen = Vec::new();
+        for node in nodes {
+            follow_node(ctx, node, &mut seen).await?;
+        }
+        Ok(seen)
+    })
+}
+
+async fn follow_node(
+    ctx: OrchestrationContext,
+    node: Node,
+    seen: &mut Vec<Seen>,
+) -> Result<(), FailureDetails> {
+    match node {
+        Node::Call(work) => seen.push(outcome(call(ctx, &work).await)),
+        Node::Meanwhile(work, nodes) => {
+            let begun = call(ctx, &work).start();
+            seen.extend(follow(ctx, nodes).await?);
+            seen.push(outcome(begun.await));
+        }
+        Node::Inline(n) => {
+            let step = ctx.run::<u64, NoError, _, _>("inline", move || async move { Ok(n) });
+            seen.push(Seen::Inline(step.await.expect("an inline step's output")));
+        }
+        Node::Sleep(ms) => ctx.create_timer(Duration::from_millis(ms)).await,
+        Node::Event(name) => seen.push(event(ctx, name).await),
+        Node::EventOr(name, ms) => {
+            let timer = ctx.create_timer(Duration::from_millis(ms));
+            seen.push(match select(event(ctx, name).boxed(), timer).await {
+                Either::Left((event, _)) => event,
+                Either::Right(((), _)) => Seen::Timer,
+            });
+        }
+        Node::All(branches) => {
+            let branches = branches.into_iter().map(|nodes| follow(ctx, nodes));
+            for branch in join_all(branches).await {
+                seen.extend(branch?);
+            }
+        }
+        Node::First(branches) => {
+            let branches = branches.into_iter().map(|nodes| follow(ctx, nodes));
+            let (first, index, rest) = select_all(branches).await;
+            drop(rest);
+            seen.push(Seen::First(index));
+            seen.extend(first?);
+        }
+        Node::Status(status) => ctx.set_custom_status(&status).expect("JSON"),
+        Node::Draw => {
+            let mut drawn = ctx.new_uuid().to_string();
+            let now = ctx.now().duration_since(std::time::UNIX_EPOCH);
+            let _ = write!(drawn, " {}", now.expect("after 1970").as_micros());
+            seen.push(Seen::Drawn(drawn));
+        }
+        Node::Fail => {
+            return Err(FailureDetails::new(
+                FailureKind::Application,
+                "planned",
+                PLANNED,
+            ));
+        }
+        Node::Panic => panic!("{PLANNED}"),
+    }
+    Ok(())
+}
+
+fn call(ctx: OrchestrationContext, work: &Work) -> crate::replay::ActivityCall<(u64, String), u32> {
+    let policy = RetryPolicy::exponential(work.attempts, Duration::from_millis(work.pause_ms));
+    let call = ctx.call_activity::<Worked>(work.input()).retry(policy);
+    match work.timeout_ms {
+        Some(ms) => call.timeout(Duration::from_millis(ms)),
+        None => call,
+    }
+}
+
+async fn event(ctx: OrchestrationContext, name: u8) -> Seen {
+    let wait = ctx.wait_for_external_event::<Raised>(NAMES[usize::from(name)].0);
+    Seen::Event(name, wait.await.expect("an event's data").number)
+}
+
+fn outcome(result: Result<(u64, String), ActivityError<u32>>) -> Seen {
+    match result {
+        Ok((output, _)) => Seen::Output(output),
+        Err(ActivityError::Application(attempt)) => Seen::Failed(Why::Error(attempt)),
+        Err(ActivityError::Panicked(_)) => Seen::Failed(Why::Panic),
+        Err(ActivityError::TimedOut(_)) => Seen::Failed(Why::Timeout),
+        Err(other) => panic!("an activity ended with {other:?}"),
+    }
+}
+
+// What may come out.
+
+/// Whether an orchestrator with this program may have ended with this.
+pub(crate) fn judge(
+    nodes: &[Node],
+    result: Result<&Payload, &FailureDetails>,
+    raised: u64,
+) -> Result<(), String> {
+    let output = match result {
+        Ok(output) => output,
+        Err(failure) => return judge_failure(nodes, failure),
+    };
+    let seen: Vec<Seen> = output
+        .decode()
+        .map_err(|error| format!("no output: {error}"))?;
+    let mut judge = Judge {
+        seen: seen.into_iter(),
+        raised,
+        events: BTreeSet::new(),
+        drawn: BTreeSet::new(),
+    };
+    judge.sequence(nodes, &mut BTreeMap::new())?;
+    match judge.seen.next() {
+        None => Ok(()),
+        Some(more) => Err(format!("it saw {more:?} after its end")),
+    }
+}
+
+fn judge_failure(nodes: &[Node], failure: &FailureDetails) -> Result<(), String> {
+    let planned = match nodes.last() {
+        Some(Node::Fail) => failure.kind() == FailureKind::Application,
+        Some(Node::Panic) => failure.kind() == FailureKind::Panic,
+        Some(_) | None => false,
+    };
+    if planned && failure.message().starts_with(PLANNED) {
+        Ok(())
+    } else {
+        Err(format!("it failed with {failure:?}"))
+    }
+}
+
+struct Judge {
+    seen: std::vec::IntoIter<Seen>,
+    raised: u64,
+    events: BTreeSet<u64>,
+    drawn: BTreeSet<String>,
+}
+
+impl Judge {
+    /// `last` is the newest event of each name that must have come before.
+    fn sequence(&mut self, nodes: &[Node], last: &mut BTreeMap<u8, u64>) -> Result<(), String> {
+        nodes.iter().try_for_each(|node| self.node(node, last))
+    }
+
+    fn node(&mut self, node: &Node, last: &mut BTreeMap<u8, u64>) -> Result<(), String> {
+        match node {
+            Node::Call(work) => self.expect(&work.expected()),
+            Node::Meanwhile(work, nodes) => {
+                self.sequence(nodes, last)?;
+                self.expect(&work.expected())
+            }
+            Node::Inline(n) => self.expect(&Seen::Inline(*n)),
+            Node::Sleep(_) | Node::Status(_) => Ok(()),
+            Node::Event(name) => match self.next()? {
+                Seen::Event(seen, number) if seen == *name => self.event(*name, number, last),
+                other => Err(format!("it saw {other:?} for {node:?}")),
+            },
+            Node::EventOr(name, _) => match self.next()? {
+                Seen::Timer => Ok(()),
+                Seen::Event(seen, number) if seen == *name => self.event(*name, number, last),
+                other => Err(format!("it saw {other:?} for {node:?}")),
+            },
+            Node::All(branches) => {
+                let before = last.clone();
+                for branch in branches {
+                    let mut own = before.clone();
+                    self.sequence(branch, &mut own)?;
+                    for (name, number) in own {
+                        let newest = last.entry(name).or_default();
+                        *newest = number.max(*newest);
+                    }
+                }
+                Ok(())
+            }
+            // An event that the branch took may be newer than one that a dropped branch gave back.
+            Node::First(branches) => match self.next()? {
+                Seen::First(index) if index < branches.len() => {
+                    self.sequence(&branches[index], &mut last.clone())
+                }
+                other => Err(format!("it saw {other:?} for a race")),
+            },
+            Node::Draw => match self.next()? {
+                Seen::Drawn(drawn) if self.drawn.insert(drawn.clone()) => Ok(()),
+                other => Err(format!("it drew {other:?}, again")),
+            },
+            Node::Fail | Node::Panic => Err("it should have failed".to_owned()),
+        }
+    }
+
+    fn next(&mut self) -> Result<Seen, String> {
+        self.seen
+            .next()
+            .ok_or_else(|| "it ended too early".to_owned())
+    }
+
+    fn expect(&mut self, expected: &Seen) -> Result<(), String> {
+        let seen = self.next()?;
+        if seen == *expected {
+            Ok(())
+        } else {
+            Err(format!("it saw {seen:?} instead of {expected:?}"))
+        }
+    }
+
+    fn event(&mut self, name: u8, number: u64, last: &mut BTreeMap<u8, u64>) -> Result<(), String> {
+        if number == 0 || number > self.raised {
+            return Err(format!("it saw event {number}, which nobody raised"));
+        }
+        if !self.events.insert(number) {
+            return Err(format!("it saw event {number} twice"));
+        }
+        match last.insert(name, number) {
+            Some(before) if before > number => Err(format!("it saw event {number} after {before}")),
+            Some(_) | None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,840 @@
+//! Everything outside of the process: the clock, the disk, clients, the operator, activities that
+//! run. Which of them moves next, the seed decides.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::FutureExt;
+
+use super::auditor::Auditor;
+use super::plan::{Chances, Deploy, Life, Order, Plan};
+use super::process::{Faults, Process, Store, Ticket};
+use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry};
+use super::run::Figures;
+use crate::activity::Activity;
+use crate::engine::{
+    ActivityKey, Command, Dispatch, Effect, Input, Response, Snapshot, StartRequest, WorkerId,
+};
+use crate::failure::{FailureDetails, FailureKind};
+use crate::id::{EventName, InstanceId};
+use crate::orchestrator::Orchestrator;
+use crate::payload::Payload;
+use crate::store::kv::KvStore;
+use crate::store::kv::backend::KeyValue as _;
+use crate::store::kv::hooked::Hooked;
+use crate::store::kv::memory::MemoryKv;
+use crate::store::{Store as _, StoreError};
+use crate::time::Timestamp;
+
+/// When the world begins, and when the clock shows it.
+const EPOCH: u64 = 1_000_000_000_000;
+
+/// Bytes that the store takes in one value: a summary with a problem fits, and little more, so that
+/// turns and events have many chunks.
+const MAX_VALUE: usize = 4_000;
+
+/// More moves than any run needs to come to its end.
+const ENDLESS: u64 = 60_000;
+
+pub(super) struct World {
+    rng: Rng,
+    chances: Chances,
+    plan: Plan,
+    now: Timestamp,
+    /// How long the world exists, whatever its clock shows.
+    age: Duration,
+    kv: MemoryKv,
+    faults: Arc<Faults>,
+    /// None while it is being started, again and again.
+    process: Option<Process>,
+    clients: Vec<Client>,
+    readers: BTreeMap<u64, Reader>,
+    next_ticket: u64,
+    worker: Option<(WorkerId, Code)>,
+    next_worker: WorkerId,
+    deploys: VecDeque<Deploy>,
+    running: Vec<Running>,
+    /// Attempts of workers that were stopped, and whatever else nobody may listen to.
+    stale: Vec<Dispatch>,
+    /// Every attempt of this process: none is made twice.
+    dispatched: BTreeSet<(ActivityKey, u32)>,
+    auditor: Auditor,
+    figures: Figures,
+    calm: bool,
+    last_crash: u64,
+}
+
+/// An attempt that runs.
+#[derive(Debug)]
+struct Running {
+    dispatch: Dispatch,
+    answer: Answer,
+    began: Duration,
+}
+
+/// Whoever started an instance, and what else it does with it, one thing after the other.
+#[derive(Debug)]
+struct Client {
+    id: InstanceId,
+    lives: VecDeque<Life>,
+    program: Vec<super::program::Node>,
+    orders: VecDeque<Want>,
+    /// What was asked and not answered.
+    asked: Option<(Ticket, Want)>,
+    /// An earlier start of this life was not answered: it may have happened.
+    maybe_started: bool,
+    maybe_purged: bool,
+    /// Events sent in this life.
+    events: u64,
+    /// Grows with each life: what was asked in an earlier one says nothing of this.
+    life: u64,
+    ended: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    Start,
+    Order(Order),
+    /// This event, with its number.
+    Event(u8, usize, u64),
+}
+
+/// Somebody who reads.
+#[derive(Debug)]
+struct Reader {
+    client: usize,
+    life: u64,
+    waits: bool,
+}
+
+impl World {
+    pub(super) fn new(plan: Plan) -> Self {
+        let mut rng = Rng::with_seed(plan.seed ^ 0x5eed);
+        let kv = MemoryKv::for_simulation(rng.u128(..).to_be_bytes(), MAX_VALUE);
+        let faults = Arc::new(Faults::default());
+        faults.set(plan.fault);
+        let clients = plan.cases.iter().enumerate();
+        let clients = clients
+            .map(|(n, case)| Client::new(format!("i{n}"), case.lives.iter().cloned().collect()))
+            .collect();
+        let hub = u64::from_be_bytes(*kv.identity().last_chunk().expect("16 bytes"));
+        Self {
+            rng,
+            chances: plan.chances,
+            deploys: plan.deploys.iter().copied().collect(),
+            now: Timestamp(EPOCH),
+            age: Duration::ZERO,
+            kv,
+            faults,
+            process: None,
+            clients,
+            readers: BTreeMap::new(),
+            next_ticket: 0,
+            worker: None,
+            next_worker: 1,
+            running: Vec::new(),
+            stale: Vec::new(),
+            dispatched: BTreeSet::new(),
+            auditor: Auditor::new(hub),
+            figures: Figures::default(),
+            calm: false,
+            last_crash: 0,
+            plan,
+        }
+    }
+
+    /// Runs until everything has ended.
+    pub(super) fn run(mut self) -> Figures {
+        self.auditor.time(self.now);
+        self.restart();
+        while !self.is_done() {
+            if self.crash_is_due() {
+                self.crash();
+                continue;
+            }
+            if !self.calm && self.figures.moves >= self.plan.moves {
+                self.calm_down();
+            }
+            self.one_move();
+            assert!(
+                self.figures.moves < ENDLESS,
+                "it does not end: {}",
+                self.describe()
+            );
+        }
+        self.check_end();
+        self.figures
+    }
+
+    fn describe(&self) -> String {
+        let engine = self.process.as_ref().map(|process| &process.engine);
+        let (clients, running, readers) = (&self.clients, &self.running, &self.readers);
+        let timers = self
+            .process
+            .as_ref()
+            .map(|process| process.store.timers(None, 10));
+        let deadline = engine.and_then(crate::engine::Engine::next_deadline);
+        format!(
+            "now {:?}, deadline {deadline:?}, timers {timers:?}, {engine:?}, {running:?}, {readers:?}, {clients:?}",
+            self.now
+        )
+    }
+
+    fn once_in(&mut self, moves: usize) -> bool {
+        moves > 0 && self.rng.usize(0..moves) == 0
+    }
+
+    /// From now on nothing goes wrong.
+    fn calm_down(&mut self) {
+        self.calm = true;
+        self.chances = Chances {
+            look: self.chances.look,
+            ..Chances::CALM
+        };
+        self.faults.set(None);
+        self.deploys = VecDeque::from([Deploy::Stop, Deploy::Start(Code::Right)]);
+    }
+
+    // The process, and its death.
+
+    /// Starts the process; it may die while it starts.
+    fn restart(&mut self) {
+        loop {
+            let config = self.plan.sizes.config();
+            match Process::start(&self.kv, &self.faults, config) {
+                Ok(process) => {
+                    self.process = Some(process);
+                    break;
+                }
+                Err(error) => {
+                    assert!(self.faults.take_hit(), "it does not open: {error}");
+                    self.figures.faults += 1;
+                    self.lose_power();
+                }
+            }
+        }
+        self.running.clear();
+        self.stale.clear();
+        self.dispatched.clear();
+        if let Some((_, code)) = self.worker {
+            self.start_worker(code);
+        }
+    }
+
+    fn crash_is_due(&mut self) -> bool {
+        let moves = self.figures.moves;
+        let planned = match self.plan.crash {
+            Some((at, _, again)) => {
+                let second = again.is_some_and(|again| moves == at + again);
+                (moves == at && self.figures.crashes == 0) || (second && self.figures.crashes == 1)
+            }
+            None => false,
+        };
+        planned || (self.last_crash != moves && self.once_in(self.chances.crash))
+    }
+
+    fn crash(&mut self) {
+        self.last_crash = self.figures.moves;
+        self.figures.crashes += 1;
+        self.die();
+    }
+
+    /// What was in memory is gone, and of what was not synced some.
+    fn die(&mut self) {
+        self.process = None;
+        self.lose_power();
+        for client in &mut self.clients {
+            client.unanswered();
+        }
+        self.readers.clear();
+        self.restart();
+        if let Some(process) = &self.process {
+            // The hook is for the process, not for who looks on.
+            let fault = self.faults.pause();
+            self.auditor.check(&process.store);
+            self.faults.set(fault);
+        }
+    }
+
+    fn lose_power(&mut self) {
+        let kept = match self.plan.crash {
+            Some((_, kept, _)) => kept,
+            None => self.rng.usize(0..4),
+        };
+        self.kv.crash(kept);
+    }
+
+    /// After whatever may have met the fault of the store.
+    fn survived<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
+        let hit = self.faults.take_hit();
+        match result {
+            Ok(value) => {
+                assert!(!hit, "a failed call into the store went unnoticed");
+                Some(value)
+            }
+            Err(error) => {
+                assert!(hit, "the store failed: {error}");
+                self.figures.faults += 1;
+                self.die();
+                None
+            }
+        }
+    }
+
+    /// The store as a power cut would leave it now.
+    fn durable(&self) -> Store {
+        let idle: Arc<dyn super::hook::StoreHook> = Arc::new(Faults::default());
+        let kv = Hooked::new(self.kv.synced_copy(), idle);
+        KvStore::open(kv, std::path::Path::new("what is synced")).expect("what is synced opens")
+    }
+
+    // Moves.
+
+    fn one_move(&mut self) {
+        self.figures.moves += 1;
+        if self.once_in(self.chances.fault) && !self.faults.is_set() {
+            let fault = super::process::Fault {
+                calls: self.rng.u64(0..40),
+                after: self.rng.bool(),
+            };
+            self.faults.set(Some(fault));
+        }
+        if self.once_in(self.chances.jump) {
+            self.set_clock();
+        }
+        if self.once_in(self.chances.deploy) || (self.calm && !self.deploys.is_empty()) {
+            return self.deploy();
+        }
+        if self.once_in(self.chances.time) {
+            return self.pass_time();
+        }
+        if self.once_in(self.chances.look) {
+            return self.look();
+        }
+        if self.once_in(self.chances.stale) {
+            return self.report_stale();
+        }
+        if self.once_in(self.chances.disk) {
+            return match self.rng.bool() {
+                true => self.apply(),
+                false => self.sync(),
+            };
+        }
+        match self.rng.u8(0..5) {
+            0 => self.ask(),
+            1 => {
+                self.end_attempt();
+                // Deploys meet what has just come in.
+                if self.chances.deploy > 0 && self.once_in(20) {
+                    self.deploy();
+                }
+            }
+            2 | 3 => self.release(),
+            _ => self.settle(),
+        }
+    }
+
+    fn settle(&mut self) {
+        let now = self.now;
+        if let Some(process) = &mut self.process {
+            let settled = process.settle(now);
+            self.survived(settled);
+        }
+    }
+
+    fn apply(&mut self) {
+        if let Some(process) = &mut self.process {
+            let applied = process.apply();
+            self.survived(applied);
+        }
+    }
+
+    fn sync(&mut self) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        let synced = process.sync();
+        if let Some(Some(commit)) = self.survived(synced) {
+            let durable = self.durable().recover().expect("is in memory").commit;
+            assert!(
+                durable >= commit,
+                "commit {commit} counts as durable, but {durable} is"
+            );
+        }
+    }
+
+    fn input(&mut self, input: Input<Ticket>) {
+        let now = self.now;
+        if let Some(process) = &mut self.process {
+            process.handle(input, now);
+        }
+    }
+
+    /// What is durable has its effects, one after the other.
+    fn release(&mut self) {
+        let count = self.rng.usize(1..6);
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        let count = count.min(process.released.len());
+        let effects: Vec<_> = process.released.drain(..count).collect();
+        if effects.is_empty() {
+            return;
+        }
+        let durable = self.durable();
+        for effect in effects {
+            match effect {
+                Effect::Reply(ticket, response) => self.answered(&ticket, response, &durable),
+                Effect::Dispatch(dispatch) => self.dispatched(dispatch, &durable),
+                Effect::CancelActivity(key) => {
+                    let cancelled = self
+                        .running
+                        .extract_if(.., |running| running.dispatch.key == key);
+                    self.stale.extend(cancelled.map(|running| running.dispatch));
+                }
+                Effect::Nudge => self.input(Input::Nudge),
+            }
+        }
+    }
+
+    // Time.
+
+    fn pass_time(&mut self) {
+        let deadline = self
+            .process
+            .as_ref()
+            .and_then(|process| process.engine.next_deadline());
+        let due = deadline.map(|due| due.since(self.now));
+        let hung = self.running.iter().filter_map(|running| {
+            let limit = running.dispatch.timeout?;
+            matches!(running.answer, Answer::Hangs)
+                .then(|| (running.began + limit).saturating_sub(self.age))
+        });
+        let next = due.into_iter().chain(hung).min();
+        let a_bit = Duration::from_micros(self.rng.u64(0..400_000));
+        let passed = match next {
+            // To the moment, to just before it, or not as far.
+            Some(next) => match self.rng.u8(0..4) {
+                0 => next,
+                1 => next.saturating_sub(Duration::from_micros(self.rng.u64(0..2_000))),
+                _ if self.is_idle() => next,
+                _ => next.min(a_bit),
+            },
+            None => a_bit,
+        };
+        self.age += passed;
+        let micros = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
+        self.now = Timestamp(self.now.0.saturating_add(micros));
+        self.auditor.time(self.now);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.process.as_ref().is_none_or(Process::is_idle)
+            && self
+                .running
+                .iter()
+                .all(|running| matches!(running.answer, Answer::Hangs))
+    }
+
+    /// Somebody sets the clock.
+    fn set_clock(&mut self) {
+        let by = 10_u64.pow(self.rng.u32(0..14));
+        let now = match self.rng.bool() {
+            true => self.now.0.saturating_add(by),
+            false => self.now.0.saturating_sub(by).max(EPOCH / 2),
+        };
+        self.now = Timestamp(now);
+        self.auditor.clock_set(self.now);
+        self.figures.jumps += 1;
+    }
+
+    // The worker.
+
+    fn deploy(&mut self) {
+        match self.deploys.pop_front() {
+            Some(Deploy::Drain) => self.input(Input::WorkerDraining),
+            Some(Deploy::Stop) => self.stop_worker(),
+            Some(Deploy::Start(code)) => {
+                self.stop_worker();
+                self.start_worker(code);
+            }
+            None => return,
+        }
+        self.figures.deploys += 1;
+    }
+
+    fn stop_worker(&mut self) {
+        if let Some((id, _)) = self.worker.take() {
+            self.input(Input::WorkerStopped(id));
+            let stopped = std::mem::take(&mut self.running);
+            self.stale
+                .extend(stopped.into_iter().map(|running| running.dispatch));
+        }
+    }
+
+    fn start_worker(&mut self, code: Code) {
+        let id = self.next_worker;
+        self.next_worker += 1;
+        self.worker = Some((id, code));
+        self.input(Input::WorkerStarted(id, Arc::new(registry(code))));
+    }
+
+    fn dispatched(&mut self, dispatch: Dispatch, durable: &Store) {
+        self.auditor.dispatched(&dispatch, durable);
+        if self.worker.map(|(id, _)| id) != Some(dispatch.worker) {
+            return self.stale.push(dispatch);
+        }
+        let (key, attempt) = (dispatch.key, dispatch.attempt);
+        let runs = self
+            .running
+            .iter()
+            .any(|running| running.dispatch.key == key);
+        assert!(!runs, "attempt {attempt} at {key:?} runs beside another");
+        let answer = if let Some(step) = &dispatch.step {
+            Answer::Ends(step().now_or_never().expect("it waits for nothing"))
+        } else {
+            assert_eq!(dispatch.name, Worked::NAME);
+            let (work, _): (Work, String) = dispatch.input.decode().expect("what it was given");
+            work.answer(attempt)
+        };
+        self.figures.attempts += 1;
+        self.running.push(Running {
+            dispatch,
+            answer,
+            began: self.age,
+        });
+    }
+
+    fn end_attempt(&mut self) {
+        if self.running.is_empty() {
+            return;
+        }
+        let place = self.rng.usize(0..self.running.len());
+        let running = &self.running[place];
+        let result = match &running.answer {
+            Answer::Ends(result) => result.clone(),
+            Answer::Hangs => {
+                let limit = running.dispatch.timeout.expect("what hangs has a limit");
+                if self.age < running.began + limit {
+                    return;
+                }
+                Err(FailureDetails::new(
+                    FailureKind::Timeout,
+                    "timeout",
+                    "it hung",
+                ))
+            }
+        };
+        let Running { dispatch, .. } = self.running.swap_remove(place);
+        self.auditor
+            .attempted(dispatch.key, dispatch.attempt, &result);
+        self.input(Input::AttemptEnded {
+            worker: dispatch.worker,
+            key: dispatch.key,
+            attempt: dispatch.attempt,
+            result,
+        });
+    }
+
+    /// Somebody that nobody waits for any more says something.
+    fn report_stale(&mut self) {
+        if let Some(dispatch) = self.stale.pop() {
+            let current = self.worker.map(|(id, _)| id) == Some(dispatch.worker);
+            let wrong = Payload::encode(&(u64::MAX, "stale")).expect("JSON");
+            // A cancelled attempt of the running worker has ended; of a stopped one anything may come.
+            if !current {
+                self.input(Input::AttemptEnded {
+                    worker: dispatch.worker,
+                    key: dispatch.key,
+                    attempt: dispatch.attempt,
+                    result: Ok(wrong),
+                });
+            }
+        }
+    }
+
+    // Clients.
+
+    fn send(&mut self, command: Command) -> Ticket {
+        let ticket = Ticket::new(self.next_ticket);
+        self.next_ticket += 1;
+        self.input(Input::Client(command, ticket.clone()));
+        ticket
+    }
+
+    fn ask(&mut self) {
+        let place = self.rng.usize(0..self.clients.len().max(1));
+        let Some((want, command)) = self.clients.get_mut(place).and_then(Client::next) else {
+            return;
+        };
+        if want == Want::Order(Order::Purge) {
+            let id = self.clients[place].id.clone();
+            self.auditor.purging(&id);
+        }
+        let ticket = self.send(command);
+        self.clients[place].asked = Some((ticket, want));
+        self.figures.asked += 1;
+    }
+
+    fn look(&mut self) {
+        let ids: Vec<_> = self.auditor.ids().cloned().collect();
+        if ids.is_empty() || self.readers.len() > 4 || (self.calm && self.all_asked()) {
+            return;
+        }
+        let id = ids[self.rng.usize(0..ids.len())].clone();
+        let Some(client) = self.clients.iter().position(|client| client.id == id) else {
+            return;
+        };
+        let waits = self.rng.u8(0..4) == 0;
+        let command = match waits {
+            true => Command::Wait { id },
+            false => Command::Status { id },
+        };
+        let ticket = self.send(command);
+        let life = self.clients[client].life;
+        self.readers.insert(
+            ticket.number,
+            Reader {
+                client,
+                life,
+                waits,
+            },
+        );
+    }
+
+    fn answered(&mut self, ticket: &Ticket, response: Response, durable: &Store) {
+        self.figures.answers += 1;
+        if let Some(reader) = self.readers.remove(&ticket.number) {
+            return self.told(&reader, response, durable);
+        }
+        let mine = |client: &Client| {
+            client
+                .asked
+                .as_ref()
+                .is_some_and(|(asked, _)| asked.number == ticket.number)
+        };
+        let Some(place) = self.clients.iter().position(mine) else {
+            return;
+        };
+        if self.once_in(self.chances.drop) {
+            // The future was dropped just before.
+            ticket.wanted.store(false, Ordering::Relaxed);
+            return self.clients[place].unanswered();
+        }
+        self.clients[place].answered(&response, &mut self.auditor, durable);
+    }
+
+    fn told(&mut self, reader: &Reader, response: Response, durable: &Store) {
+        let client = &self.clients[reader.client];
+        if client.life != reader.life {
+            return;
+        }
+        match response {
+            Response::Status(snapshot) => {
+                let terminal = snapshot.header.status.is_terminal();
+                assert!(terminal || !reader.waits, "{}: told too early", client.id);
+                self.auditor.read(&client.id, &snapshot, durable);
+            }
+            Response::NotFound => self.auditor.not_found(&client.id),
+            other => panic!("{}: a read was answered {other:?}", client.id),
+        }
+    }
+
+    // The end.
+
+    fn all_asked(&self) -> bool {
+        self.clients.iter().all(Client::is_done)
+    }
+
+    fn is_done(&mut self) -> bool {
+        if !self.all_asked() || !self.figures.moves.is_multiple_of(8) {
+            return false;
+        }
+        let Some(process) = self.process.as_ref() else {
+            return false;
+        };
+        if !process.is_idle() || !self.readers.is_empty() {
+            return false;
+        }
+        let fault = self.faults.pause();
+        let ended = self.clients.iter().all(|client| {
+            let glimpse = process.store.glimpse(&client.id).expect("reads");
+            glimpse.is_none_or(|glimpse| glimpse.header.status.is_terminal())
+        });
+        self.faults.set(fault);
+        ended
+    }
+
+    fn check_end(&mut self) {
+        self.faults.set(None);
+        let process = self.process.take().expect("a process");
+        self.auditor.check(&process.store);
+        for client in &self.clients {
+            let glimpse = process.store.glimpse(&client.id).expect("reads");
+            let glimpse = glimpse.unwrap_or_else(|| panic!("{} is gone", client.id));
+            let snapshot = Snapshot::of_glimpse(glimpse);
+            self.auditor
+                .check_end(&client.id, &client.program, client.events, &snapshot);
+            self.figures.ended += 1;
+        }
+        let left = process.store.timers(None, 100).expect("reads");
+        assert_eq!(left, [], "timers are left");
+        let active = process.store.recover().expect("reads").active;
+        assert_eq!(active, [], "instances are left active");
+    }
+}
+
+impl Client {
+    fn new(id: String, lives: VecDeque<Life>) -> Self {
+        let mut client = Self {
+            id: InstanceId::new(id).expect("valid"),
+            lives,
+            program: Vec::new(),
+            orders: VecDeque::new(),
+            asked: None,
+            maybe_started: false,
+            maybe_purged: false,
+            events: 0,
+            life: 0,
+            ended: false,
+        };
+        client.next_life();
+        client
+    }
+
+    fn next_life(&mut self) {
+        if let Some(Life { program, orders }) = self.lives.pop_front() {
+            self.program = program;
+            self.orders = orders.into_iter().map(Want::Order).collect();
+            self.orders.push_front(Want::Start);
+            self.life += 1;
+            self.events = 0;
+            self.maybe_started = false;
+            self.maybe_purged = false;
+            self.ended = false;
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.orders.is_empty() && self.asked.is_none()
+    }
+
+    /// What it asks for next, if it does not wait for an answer.
+    fn next(&mut self) -> Option<(Want, Command)> {
+        if self.asked.is_some() {
+            return None;
+        }
+        let mut want = self.orders.pop_front()?;
+        if let Want::Order(Order::Raise(name, bytes)) = want {
+            self.events += 1;
+            want = Want::Event(name, bytes, self.events);
+        }
+        if want == Want::Order(Order::Purge) {
+            self.life += 1;
+        }
+        Some((want, self.command(want)))
+    }
+
+    fn command(&self, want: Want) -> Command {
+        let id = self.id.clone();
+        match want {
+            Want::Start | Want::Order(Order::StartAgain) => Command::Start(StartRequest {
+                id,
+                name: Script::NAME.to_owned(),
+                version: String::new(),
+                input: Payload::encode(&self.program).expect("JSON"),
+                fresh: false,
+            }),
+            Want::Event(name, bytes, number) => {
+                let padding = "z".repeat(bytes);
+                Command::Raise {
+                    id,
+                    name: EventName::new(NAMES[usize::from(name)].1),
+                    data: Payload::encode(&Raised { number, padding }).expect("JSON"),
+                }
+            }
+            Want::Order(Order::Terminate) => Command::Terminate {
+                id,
+                reason: Some("enough".to_owned()),
+            },
+            Want::Order(Order::Await) => Command::Wait { id },
+            Want::Order(Order::Purge) => Command::Purge { id },
+            Want::Order(Order::Raise(..)) => unreachable!("is given its number first"),
+        }
+    }
+
+    /// It will never know: it asks again.
+    fn unanswered(&mut self) {
+        let Some((_, want)) = self.asked.take() else {
+            return;
+        };
+        match want {
+            Want::Start => self.maybe_started = true,
+            // With a number of its own: both may have come through.
+            Want::Event(name, bytes, _) => {
+                return self
+                    .orders
+                    .push_front(Want::Order(Order::Raise(name, bytes)));
+            }
+            Want::Order(Order::Purge) => self.maybe_purged = true,
+            Want::Order(_) => {}
+        }
+        self.orders.push_front(want);
+    }
+
+    fn answered(&mut self, response: &Response, auditor: &mut Auditor, durable: &Store) {
+        let Some((_, want)) = self.asked.take() else {
+            return;
+        };
+        let id = &self.id;
+        match (want, response) {
+            (_, Response::NotRegistered { .. } | Response::TooManyWaiting) => self.again(want),
+            (Want::Start, Response::Done) => auditor.started(id, durable),
+            (Want::Start, Response::AlreadyExists(_)) if self.maybe_started => {
+                auditor.started(id, durable);
+            }
+            // It was terminated before its first turn.
+            (Want::Start, Response::Ended(_)) => {
+                auditor.started(id, durable);
+                auditor.ended(id, durable);
+            }
+            (Want::Order(Order::StartAgain), Response::AlreadyExists(_)) => {
+                assert!(
+                    self.maybe_started || auditor.is_started(id),
+                    "{id} should not be there"
+                );
+            }
+            (Want::Event(_, _, number), Response::Done) => auditor.raised(id, number, durable),
+            (Want::Order(Order::Terminate), Response::Done) => auditor.terminated(id, durable),
+            (Want::Event(..) | Want::Order(Order::Terminate), Response::Ended(_)) => {
+                auditor.ended(id, durable);
+                self.ended = true;
+            }
+            (Want::Order(Order::Await), Response::Status(snapshot)) => {
+                assert!(snapshot.header.status.is_terminal(), "{id}: told too early");
+                auditor.read(id, snapshot, durable);
+                auditor.ended(id, durable);
+                self.ended = true;
+            }
+            (Want::Order(Order::Purge), Response::Done) => {
+                auditor.purged(id, durable);
+                self.next_life();
+            }
+            (Want::Order(Order::Purge), Response::NotFound) if self.maybe_purged => {
+                auditor.purged(id, durable);
+                self.next_life();
+            }
+            (want, response) => panic!("{id}: {want:?} was answered {response:?}"),
+        }
+    }
+
+    fn again(&mut self, want: Want) {
+        self.orders.push_front(match want {
+            Want::Event(name, bytes, _) => Want::Order(Order::Raise(name, bytes)),
+            Want::Start | Want::Order(_) => want,
+        });
+    }
+}
