@@ -11,6 +11,8 @@
 
 mod commands;
 mod commit;
+#[cfg(test)]
+mod damage;
 mod delivery;
 #[cfg(test)]
 mod driver;

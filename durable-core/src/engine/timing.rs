@@ -32,7 +32,7 @@ impl Activity for Try {
 }
 
 /// Tries, again after a second.
-struct Tries;
+pub(super) struct Tries;
 
 impl Orchestrator for Tries {
     type Input = ();
@@ -52,7 +52,7 @@ impl Orchestrator for Tries {
 }
 
 /// Sleeps for a second, then waits for an event.
-struct Sleeps;
+pub(super) struct Sleeps;
 
 impl Orchestrator for Sleeps {
     type Input = ();
@@ -70,17 +70,17 @@ impl Orchestrator for Sleeps {
     }
 }
 
-fn start<O: Orchestrator>(name: &str) -> Command {
+pub(super) fn start<O: Orchestrator>(name: &str, input: Payload) -> Command {
     Command::Start(StartRequest {
         id: id(name),
         name: O::NAME.to_owned(),
         version: String::new(),
-        input: Payload::NULL,
+        input,
         fresh: false,
     })
 }
 
-fn start_worker(driver: &mut Driver, worker: u64) {
+pub(super) fn start_worker(driver: &mut Driver, worker: u64) {
     let mut registry = Registry::default();
     registry.activity::<Try>();
     registry.orchestrator::<Tries>();
@@ -89,7 +89,11 @@ fn start_worker(driver: &mut Driver, worker: u64) {
     driver.engine.handle(input);
 }
 
-fn end(driver: &mut Driver, dispatch: Dispatch, result: Result<Payload, FailureDetails>) {
+pub(super) fn end(
+    driver: &mut Driver,
+    dispatch: Dispatch,
+    result: Result<Payload, FailureDetails>,
+) {
     driver.engine.handle(Input::AttemptEnded {
         worker: dispatch.worker,
         key: dispatch.key,
@@ -98,7 +102,7 @@ fn end(driver: &mut Driver, dispatch: Dispatch, result: Result<Payload, FailureD
     });
 }
 
-fn failure() -> FailureDetails {
+pub(super) fn failure() -> FailureDetails {
     FailureDetails::new(FailureKind::Application, "Try", "not yet")
 }
 
@@ -113,7 +117,7 @@ fn a_timer_that_fires_into_a_stored_message_leaves_the_index_once() {
     let mut driver = Driver::new();
     start_worker(&mut driver, 1);
     assert!(matches!(
-        driver.ask_and_finish(start::<Sleeps>("s")),
+        driver.ask_and_finish(start::<Sleeps>("s", Payload::NULL)),
         Response::Done
     ));
     assert_sound(&driver, 1);
@@ -142,7 +146,7 @@ fn a_timer_that_fires_into_a_stored_message_leaves_the_index_once() {
 fn a_retry_has_its_entry_until_the_call_is_answered() {
     let mut driver = Driver::new();
     start_worker(&mut driver, 1);
-    driver.ask(start::<Tries>("t"));
+    driver.ask(start::<Tries>("t", Payload::NULL));
     driver.finish();
     for attempt in 1..4 {
         let dispatch = driver.dispatched.pop().expect("an attempt");
@@ -170,7 +174,7 @@ fn a_retry_that_was_answered_is_not_tried_again_by_its_timer() {
     let mut driver = Driver::new();
     start_worker(&mut driver, 1);
     for name in ["a", "b"] {
-        driver.ask(start::<Tries>(name));
+        driver.ask(start::<Tries>(name, Payload::NULL));
         driver.finish();
         let dispatch = driver.dispatched.pop().expect("an attempt");
         end(&mut driver, dispatch, Err(failure()));

@@ -80,14 +80,19 @@ impl ActiveSet {
             entries: 0,
         };
         for change in changes {
-            set.journal.end += 1;
-            set.entries += change.added.len() + change.removed.len();
-            set.members.extend(change.added);
-            for number in change.removed {
-                set.members.remove(&number);
-            }
+            set.follow(change);
         }
         set
+    }
+
+    /// Takes in the next journal record.
+    pub(super) fn follow(&mut self, change: Change) {
+        self.journal.end += 1;
+        self.entries += change.added.len() + change.removed.len();
+        self.members.extend(change.added);
+        for number in change.removed {
+            self.members.remove(&number);
+        }
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = InstanceNumber> {

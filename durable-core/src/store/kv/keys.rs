@@ -210,6 +210,30 @@ pub(super) fn parse_timer(key: &[u8]) -> Option<TimerKey> {
     })
 }
 
+/// All headers.
+pub(super) fn headers() -> RecordKey {
+    vec![HEADER]
+}
+
+/// The number of the instance that a turn, a message or attempts belong to.
+pub(super) fn number_in(key: &[u8]) -> Option<InstanceNumber> {
+    let (_, rest) = key.split_first()?;
+    rest.first_chunk()
+        .copied()
+        .map(u64::from_be_bytes)
+        .map(InstanceNumber)
+}
+
+/// The execution, and the turn or the call, that a record is of.
+pub(super) fn execution_and_last(key: &[u8]) -> Option<(ExecutionId, u32)> {
+    let (rest, last) = key.split_last_chunk()?;
+    let (_, execution) = rest.split_last_chunk()?;
+    Some((
+        ExecutionId(u32::from_be_bytes(*execution)),
+        u32::from_be_bytes(*last),
+    ))
+}
+
 /// The last four bytes of a record's key as a number: the turn, the call.
 pub(super) fn trailing_u32(key: &[u8]) -> Option<u32> {
     key.last_chunk().copied().map(u32::from_be_bytes)

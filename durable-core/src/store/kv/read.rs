@@ -59,15 +59,25 @@ fn turn(key: &[u8], body: &[u8]) -> Result<Turn, StoreError> {
 }
 
 /// The records whose keys begin with `prefix`, in order; at most `limit`.
-fn all(
+pub(super) fn all(
     kv: &impl KeyValue,
     prefix: &[u8],
+    limit: usize,
+) -> Result<Vec<(RecordKey, Bytes)>, StoreError> {
+    between(kv, prefix, &keys::end_of(prefix), limit)
+}
+
+/// The records with `from <= key < to`, in order; at most `limit`.
+fn between(
+    kv: &impl KeyValue,
+    from: &[u8],
+    to: &[u8],
     limit: usize,
 ) -> Result<Vec<(RecordKey, Bytes)>, StoreError> {
     let mut records = Vec::new();
     let mut partial: Option<Partial> = None;
     let mut failed = None;
-    kv.scan(prefix, &keys::end_of(prefix), &mut |key, value| {
+    kv.scan(from, to, &mut |key, value| {
         let pushed = match &mut partial {
             Some(partial) if !partial.is_complete() => partial.push(key, value),
             _ => Partial::begin(key, value).and_then(|begun| match partial.replace(begun) {
@@ -187,7 +197,10 @@ fn header(kv: &impl KeyValue, key: &InstanceKey) -> Result<Option<Header>, Store
 }
 
 /// Whose number it is: the first record of the history, or of what waits, says so.
-fn id_of(kv: &impl KeyValue, number: InstanceNumber) -> Result<Option<InstanceId>, StoreError> {
+pub(super) fn id_of(
+    kv: &impl KeyValue,
+    number: InstanceNumber,
+) -> Result<Option<InstanceId>, StoreError> {
     let first_turn = all(kv, &keys::turns_of(number), 1)?.into_iter().next();
     let event = match first_turn {
         Some((key, body)) => turn(&key, &body)?
@@ -300,10 +313,21 @@ pub(super) fn timers(
 /// The active set: the last snapshot and the journal after it.
 pub(super) fn active_set(kv: &impl KeyValue) -> Result<ActiveSet, StoreError> {
     let snapshot: Snapshot = one(kv, keys::ACTIVE_SNAPSHOT.to_vec())?.unwrap_or_default();
-    let mut changes: Vec<Change> = Vec::new();
-    let first = snapshot.next;
-    for (key, body) in all(kv, &keys::active_changes(), usize::MAX)? {
-        let expected = first + changes.len() as u64;
+    let records = all(kv, &keys::active_changes(), usize::MAX)?;
+    let changes = dense(snapshot.next, records)?;
+    Ok(ActiveSet::restore(snapshot, changes))
+}
+
+/// The journal's records from number `first` on.
+pub(super) fn active_changes(kv: &impl KeyValue, first: u64) -> Result<Vec<Change>, StoreError> {
+    let from = keys::active_change(first);
+    let to = keys::end_of(&keys::active_changes());
+    dense(first, between(kv, &from, &to, usize::MAX)?)
+}
+
+fn dense(first: u64, records: Vec<(RecordKey, Bytes)>) -> Result<Vec<Change>, StoreError> {
+    let mut changes = Vec::with_capacity(records.len());
+    for (expected, (key, body)) in (first..).zip(records) {
         if keys::trailing_u64(&key) != Some(expected) {
             return Err(StoreError::corrupt(format!(
                 "record {expected} of the active set is missing"
@@ -311,5 +335,5 @@ pub(super) fn active_set(kv: &impl KeyValue) -> Result<ActiveSet, StoreError> {
         }
         changes.push(decode(&key, &body)?);
     }
-    Ok(ActiveSet::restore(snapshot, changes))
+    Ok(changes)
 }

@@ -1,0 +1,341 @@
+//! One instance: its history, its header, what waits for it, its timers and the active set must tell
+//! the same story.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::active::ActiveSet;
+use super::super::backend::KeyValue;
+use super::super::{keys, read};
+use super::tally::unreadable;
+use crate::failure::FailureKind;
+use crate::history::{Action, Event, Outstanding, Pending, Started, Step, Turn, decode_turn};
+use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
+use crate::payload::Payload;
+use crate::store::{
+    Attempts, Damage, DamageKind, Header, RuntimeStatus, StoreError, TimerKey, TimerKind,
+};
+
+/// What was found out about an instance.
+#[derive(Debug, Default)]
+pub(super) struct Examined {
+    pub(super) id: Option<InstanceId>,
+    /// The entries that the timer index must have.
+    pub(super) timers: BTreeSet<TimerKey>,
+    pub(super) damages: Vec<Damage>,
+    pub(super) bytes: u64,
+}
+
+/// Everything of an instance but its header.
+#[derive(Debug, Default)]
+struct Story {
+    executions: BTreeMap<ExecutionId, Vec<(u32, Turn)>>,
+    messages: Vec<(u64, Event)>,
+    attempts: BTreeMap<(ExecutionId, CallId), Attempts>,
+    bytes: u64,
+}
+
+/// Reads all of an instance and compares. Without the active set that is not looked at.
+pub(super) fn examine(
+    kv: &impl KeyValue,
+    number: InstanceNumber,
+    active: Option<&ActiveSet>,
+) -> Result<Examined, StoreError> {
+    let mut examined = Examined::default();
+    let looked = look(kv, number, active, &mut examined);
+    match looked {
+        Ok(()) => {}
+        Err(error @ StoreError::Corrupt { .. }) => examined.damages.push(Damage {
+            instance: examined.id.clone(),
+            ..unreadable(&error)
+        }),
+        Err(error) => return Err(error),
+    }
+    Ok(examined)
+}
+
+fn look(
+    kv: &impl KeyValue,
+    number: InstanceNumber,
+    active: Option<&ActiveSet>,
+    examined: &mut Examined,
+) -> Result<(), StoreError> {
+    // Also of a history that cannot be read as a whole it may be known whose it is.
+    examined.id = read::id_of(kv, number)?;
+    let story = Story::read(kv, number)?;
+    examined.bytes = story.bytes;
+    if story.is_empty() {
+        return Ok(());
+    }
+    let Some(id) = examined.id.clone() else {
+        let detail = format!("what belongs to instance number {} has no start", number.0);
+        examined.note(DamageKind::Missing, detail);
+        return Ok(());
+    };
+    let header = read::one::<Header>(kv, keys::header(&id))?;
+    let Some(header) = header.filter(|header| header.number == number) else {
+        let detail = format!("the header of instance number {} is missing", number.0);
+        examined.note(DamageKind::Missing, detail);
+        return Ok(());
+    };
+    let is_active = active.map(|set| set.contains(number));
+    let outstanding = story.histories(&header, examined);
+    story.header(&header, &outstanding, is_active, examined);
+    story.waiting(&header, &outstanding, examined);
+    story.timers(&header, &outstanding, examined);
+    for timer in examined.timers.clone() {
+        if kv.get(&keys::timer(&timer))?.is_none() {
+            let detail = format!(
+                "the {:?} timer of call {}, due at {}, is missing",
+                timer.kind, timer.call, timer.due.0
+            );
+            examined.note(DamageKind::Missing, detail);
+        }
+    }
+    Ok(())
+}
+
+impl Examined {
+    fn note(&mut self, kind: DamageKind, detail: String) {
+        self.damages.push(Damage {
+            kind,
+            instance: self.id.clone(),
+            detail,
+        });
+    }
+
+    /// Notes a contradiction, unless there is none.
+    fn expect(&mut self, holds: bool, detail: impl FnOnce() -> String) {
+        if !holds {
+            self.note(DamageKind::Contradiction, detail());
+        }
+    }
+}
+
+impl Story {
+    fn read(kv: &impl KeyValue, number: InstanceNumber) -> Result<Self, StoreError> {
+        let mut story = Self::default();
+        for (key, body) in read::all(kv, &keys::turns_of(number), usize::MAX)? {
+            let turn = decode_turn(&body)
+                .map_err(|error| StoreError::corrupt(format!("a turn does not decode: {error}")))?;
+            story.bytes += (key.len() + body.len()) as u64;
+            if let Some((execution, nth)) = keys::execution_and_last(&key) {
+                let history = story.executions.entry(execution).or_default();
+                history.push((nth, turn));
+            }
+        }
+        for (key, body) in read::all(kv, &keys::messages_of(number), usize::MAX)? {
+            story.bytes += (key.len() + body.len()) as u64;
+            let seq = keys::trailing_u64(&key).unwrap_or_default();
+            story.messages.push((seq, read::decode(&key, &body)?));
+        }
+        for (key, body) in read::all(kv, &keys::attempts_of(number), usize::MAX)? {
+            story.bytes += (key.len() + body.len()) as u64;
+            if let Some((execution, call)) = keys::execution_and_last(&key) {
+                let attempts = read::decode(&key, &body)?;
+                story.attempts.insert((execution, CallId(call)), attempts);
+            }
+        }
+        Ok(story)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.executions.is_empty() && self.messages.is_empty() && self.attempts.is_empty()
+    }
+
+    fn current(&self, header: &Header) -> &[(u32, Turn)] {
+        self.executions
+            .get(&header.execution)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Every execution begins with its start and has its turns without a gap; what the current one
+    /// still waits for.
+    fn histories(&self, header: &Header, examined: &mut Examined) -> Outstanding {
+        let mut outstanding = Outstanding::default();
+        for (execution, turns) in &self.executions {
+            if *execution > header.execution {
+                let detail = format!("execution {execution} is not known to the header");
+                examined.note(DamageKind::Surplus, detail);
+                continue;
+            }
+            for (expected, (nth, _)) in (1..).zip(turns) {
+                if *nth != expected {
+                    let detail = format!("turn {expected} of execution {execution} is missing");
+                    examined.note(DamageKind::Missing, detail);
+                    break;
+                }
+            }
+            let first = turns.first().and_then(|(_, turn)| turn.steps.first());
+            let begins = first.is_some_and(|step| starts(&step.event, header, *execution));
+            examined.expect(begins, || {
+                format!("execution {execution} does not begin with its start")
+            });
+            let mut last = None;
+            for (nth, turn) in turns {
+                examined.expect(last <= Some(turn.time), || {
+                    format!("turn {nth} of execution {execution} is before the one before it")
+                });
+                last = Some(turn.time);
+                if *execution == header.execution {
+                    for step in &turn.steps {
+                        outstanding.follow(step);
+                    }
+                }
+            }
+        }
+        outstanding
+    }
+
+    fn header(
+        &self,
+        header: &Header,
+        outstanding: &Outstanding,
+        is_active: Option<bool>,
+        examined: &mut Examined,
+    ) {
+        let turns = self.current(header);
+        let count = u32::try_from(turns.len()).unwrap_or(u32::MAX);
+        let ended = header.status.is_terminal();
+        let belongs = !ended
+            && (outstanding.has_activities()
+                || header.problem.is_some()
+                || !self.messages.is_empty());
+        if let Some(is_active) = is_active {
+            examined.expect(is_active == belongs, || {
+                let (is, must) = if is_active {
+                    ("is", "not")
+                } else {
+                    ("is not", "")
+                };
+                format!("it {is} in the active set and must {must} be").replace("  ", " ")
+            });
+        }
+        // While it is active its header may lag behind.
+        let exact = !belongs;
+        let fits = header.turns == count || (!exact && header.turns < count);
+        examined.expect(fits, || {
+            format!("it has {count} turns, its header says {}", header.turns)
+        });
+        let status = status_of(turns, outstanding);
+        examined.expect(header.status == status, || {
+            format!("its header says {}, its history {status}", header.status)
+        });
+        let updated = turns.last().map_or(header.created, |(_, turn)| turn.time);
+        let fits = header.updated == updated || (!exact && header.updated < updated);
+        examined.expect(fits, || {
+            format!(
+                "it was last updated at {}, not {}",
+                updated.0, header.updated.0
+            )
+        });
+        let custom = custom_status(turns);
+        examined.expect(header.custom_status.as_ref() == custom, || {
+            "its custom status is not the one in its history".to_owned()
+        });
+    }
+
+    /// What waits: a start if nothing was lived through, nothing once it has ended.
+    fn waiting(&self, header: &Header, outstanding: &Outstanding, examined: &mut Examined) {
+        if self.current(header).is_empty() {
+            let first = self.messages.first().map(|(_, event)| event);
+            let begins = first.is_some_and(|event| starts(event, header, header.execution));
+            examined.expect(begins, || "its start does not wait first".to_owned());
+        }
+        if header.status.is_terminal() && !self.messages.is_empty() {
+            let detail = format!(
+                "{} messages wait although it has ended",
+                self.messages.len()
+            );
+            examined.note(DamageKind::Surplus, detail);
+        }
+        for (execution, call) in self.attempts.keys() {
+            let is_activity = matches!(outstanding.get(*call), Some(Pending::Activity { .. }));
+            if *execution != header.execution || !is_activity {
+                let detail = format!("attempts at call {call}, for which nothing waits");
+                examined.note(DamageKind::Surplus, detail);
+            }
+        }
+    }
+
+    /// The timers that must be there: each that is outstanding and has not fired into a message,
+    /// and one for each call with failed attempts.
+    fn timers(&self, header: &Header, outstanding: &Outstanding, examined: &mut Examined) {
+        let timer = |call, due, kind| TimerKey {
+            due,
+            number: header.number,
+            execution: header.execution,
+            call,
+            kind,
+        };
+        let has_fired = |call| {
+            let fired = |(_, event): &(u64, Event)| matches!(event, Event::TimerFired { call: fired } if *fired == call);
+            self.messages.iter().any(fired)
+        };
+        for (call, pending) in outstanding.iter() {
+            match pending {
+                Pending::Timer { due } if !has_fired(call) => {
+                    let kind = TimerKind::Orchestrator;
+                    examined.timers.insert(timer(call, *due, kind));
+                }
+                Pending::Timer { .. } => {}
+                Pending::Activity { .. } => {
+                    if let Some(attempts) = self.attempts.get(&(header.execution, call)) {
+                        let kind = TimerKind::Retry;
+                        examined.timers.insert(timer(call, attempts.due, kind));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether this is how the execution began.
+fn starts(event: &Event, header: &Header, of: ExecutionId) -> bool {
+    let Event::Started(started) = event else {
+        return false;
+    };
+    let Started {
+        instance,
+        execution,
+        name,
+        version,
+        input: _,
+    } = &**started;
+    *instance == header.id
+        && *execution == of
+        && (of != header.execution || (*name == header.name && *version == header.version))
+}
+
+fn steps(turns: &[(u32, Turn)]) -> impl DoubleEndedIterator<Item = &Step> {
+    turns.iter().flat_map(|(_, turn)| &turn.steps)
+}
+
+fn status_of(turns: &[(u32, Turn)], outstanding: &Outstanding) -> RuntimeStatus {
+    let Some(last) = steps(turns).next_back() else {
+        return RuntimeStatus::Pending;
+    };
+    if !outstanding.ended() {
+        return RuntimeStatus::Running;
+    }
+    if matches!(last.event, Event::Terminated { .. }) {
+        return RuntimeStatus::Terminated;
+    }
+    match last.actions.last() {
+        Some(Action::Fail { failure }) if failure.kind() == FailureKind::Terminated => {
+            RuntimeStatus::Terminated
+        }
+        Some(Action::Fail { .. }) => RuntimeStatus::Failed,
+        _ => RuntimeStatus::Completed,
+    }
+}
+
+fn custom_status(turns: &[(u32, Turn)]) -> Option<&Payload> {
+    let set = |action: &'_ Action| matches!(action, Action::SetCustomStatus { .. });
+    let last = steps(turns)
+        .rev()
+        .find_map(|step| step.actions.iter().rfind(|action| set(action)));
+    match last {
+        Some(Action::SetCustomStatus { status }) => Some(status),
+        _ => None,
+    }
+}
