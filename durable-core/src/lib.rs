@@ -192,8 +192,8 @@ pub use replay::{
 pub use retry::RetryPolicy;
 pub use runtime::{
     Client, Health, HubError, Instance, InstanceError, OrchestrationError, OrchestrationStatus,
-    PurgeError, StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Worker,
-    WorkerBuilder, WorkerError,
+    PurgeError, StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Verify,
+    Worker, WorkerBuilder, WorkerError,
 };
 pub use store::{
     AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, OpenError, RuntimeStatus,

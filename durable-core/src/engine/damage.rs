@@ -246,6 +246,7 @@ fn what_was_written_by_mistake_is_explained_by_nothing() {
     assert_eq!(said(&kv), [""; 0]);
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn mistakes(kv: &MemoryKv) -> Vec<(&'static str, Op)> {
     let store = KvStore::open(kv.clone(), Path::new("memory")).unwrap();
     let header = |name| store.glimpse(&id(name)).unwrap().unwrap().header;

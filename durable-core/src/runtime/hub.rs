@@ -12,6 +12,7 @@ use super::copying;
 use super::error::HubError;
 use super::health::{Condition, Health};
 use super::shell::{Identity, Inbox, Launched, Reply, ToEngine, launch};
+use super::verify::Verify;
 use super::worker::WorkerBuilder;
 use crate::engine::{Command, Config, Input, MAX_STEP, Response};
 #[cfg(feature = "simulation")]
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     pub(super) condition: Condition,
     pub(super) config: Config,
     pub(super) identity: Identity,
+    /// Held by the one check that runs.
+    pub(super) verifying: tokio::sync::Mutex<()>,
     accepted_loss: Option<AcceptedLoss>,
     store: Arc<dyn Copies>,
     threads: Mutex<Option<JoinHandle<()>>>,
@@ -197,6 +200,41 @@ impl TaskHub {
         self.shared.copy(move |store| store.backup(&path)).await
     }
 
+    /// Reads everything and checks that it is sound: every record is whole, every history complete
+    /// and in agreement with its summary, every timer explained, nothing left over, and of
+    /// everything as much as was counted when it was written.
+    ///
+    /// Clients and the worker go on meanwhile, commits wait for a millisecond now and then. It takes
+    /// about a minute for a million small instances, and can be slowed down to run
+    /// [in the background](Verify::bytes_per_second). It uses some megabytes of memory, and what the
+    /// largest history takes. One check runs at a time, a second waits for the first. Dropping the
+    /// future or [closing](Self::close) the hub ends it.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::TaskHub;
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// hub.client().start_by_name("fulfil", "42").await?;
+    /// let checked = hub.verify().bytes_per_second(64 << 20).await?;
+    /// for damage in &checked.damages {
+    ///     println!("{damage}");
+    /// }
+    /// assert!(checked.is_sound());
+    /// assert_eq!(checked.instances, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed or was closed. Damage is no error: it is
+    /// [listed](crate::Verification::damages).
+    pub fn verify(&self) -> Verify {
+        Verify::new(Arc::clone(&self.shared))
+    }
+
     /// Finishes what is under way and lets go of the directory. A worker should be
     /// [shut down](crate::Worker::shutdown) before: activities that still run are stopped, and run
     /// again when the hub is opened again. Every other handle of this hub is of no use afterwards.
@@ -288,7 +326,7 @@ impl Shared {
         }
     }
 
-    fn why_closed(&self) -> HubError {
+    pub(super) fn why_closed(&self) -> HubError {
         self.condition.why_closed()
     }
 }
@@ -494,6 +532,7 @@ impl TaskHub {
                 condition,
                 config,
                 identity,
+                verifying: tokio::sync::Mutex::default(),
                 accepted_loss: accepted.get().cloned(),
                 store,
                 threads,

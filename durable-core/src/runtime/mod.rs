@@ -11,6 +11,7 @@ mod hub;
 mod shell;
 mod space;
 mod status;
+mod verify;
 mod worker;
 
 pub use client::{Client, Instance, StartByName, StartOrchestration};
@@ -18,4 +19,5 @@ pub use error::{HubError, InstanceError, OrchestrationError, PurgeError, StartEr
 pub use health::Health;
 pub use hub::{TaskHub, TaskHubOptions};
 pub use status::OrchestrationStatus;
+pub use verify::Verify;
 pub use worker::{Worker, WorkerBuilder};

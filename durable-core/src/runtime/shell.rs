@@ -17,6 +17,7 @@ use super::clock;
 use super::committer::Committer;
 use super::health::Condition;
 use super::space::SpaceGuard;
+use super::verify::{Order, Verifier};
 use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed, ToCommit};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
@@ -52,6 +53,7 @@ pub(super) enum ToEngine {
     /// Answers once everything before it is durable.
     Flush(Reply),
     Stats(Reply),
+    Verify(Order),
     /// Finish what is here and end.
     Close,
     /// Nothing can be committed any more: end at once.
@@ -204,6 +206,7 @@ fn run<S: Store>(
                 durable,
                 condition,
                 space: SpaceGuard::new(config.min_free_space),
+                verifier: Verifier::default(),
             };
             shell.look_at_space();
             // Nobody may wait for the hub any more.
@@ -234,6 +237,7 @@ struct Shell<S: Store> {
     durable: Arc<AtomicU64>,
     condition: Condition,
     space: SpaceGuard,
+    verifier: Verifier,
 }
 
 impl<S: Store> Shell<S> {
@@ -242,6 +246,7 @@ impl<S: Store> Shell<S> {
         self.work();
         // Before anything is dropped that somebody waits for.
         self.condition.close();
+        self.verifier.end();
     }
 
     /// Works until it is told to close and has handed on everything, or until the store fails.
@@ -271,6 +276,7 @@ impl<S: Store> Shell<S> {
                         drop(permit);
                     }
                     ToEngine::Flush(reply) => self.engine.answer(reply, Response::Done),
+                    ToEngine::Verify(order) => self.verifier.begin(&self.store, order),
                     ToEngine::Stats(reply) => {
                         let stats = self.store.stats();
                         let response = stats.map_or_else(Response::Failed, Response::Stats);

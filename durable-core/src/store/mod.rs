@@ -204,6 +204,9 @@ pub(crate) trait Copies: Send + Sync + 'static {
     fn backup(&self, path: &Path) -> Result<(), CopyError>;
 }
 
+/// Called by a check after so many bytes were read.
+pub(crate) type Pause<'a> = dyn FnMut(u64) -> Result<(), StoreError> + 'a;
+
 /// Keeps instances. Every method may block on the disk and none panics.
 ///
 /// `prepare` is called in commit order by one thread; `apply` in the same order, perhaps by
@@ -232,6 +235,10 @@ pub(crate) trait Store: Copies {
 
     /// Called once, after the last sync.
     fn close(&self) -> Result<(), StoreError>;
+
+    /// Reads and compares everything while commits go on. `pause` is told how many bytes were read,
+    /// and may wait or end it with an error.
+    fn verify(&self, pause: &mut Pause<'_>) -> Result<Verification, StoreError>;
 
     /// What there is, as of everything that was prepared. Scans nothing.
     fn stats(&self) -> Result<HubStats, StoreError>;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::id::InstanceId;
 
-/// What a full check has read, and what is wrong with it.
+/// What was read by [`TaskHub::verify`](crate::TaskHub::verify), and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {

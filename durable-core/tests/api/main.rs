@@ -22,6 +22,7 @@ mod restart;
 #[cfg(feature = "simulation")]
 mod space;
 mod stats;
+mod verify;
 
 use std::future::IntoFuture;
 use std::sync::Arc;

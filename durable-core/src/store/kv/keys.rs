@@ -210,11 +210,6 @@ pub(super) fn parse_timer(key: &[u8]) -> Option<TimerKey> {
     })
 }
 
-/// All headers.
-pub(super) fn headers() -> RecordKey {
-    vec![HEADER]
-}
-
 /// The number of the instance that a turn, a message or attempts belong to.
 pub(super) fn number_in(key: &[u8]) -> Option<InstanceNumber> {
     let (_, rest) = key.split_first()?;

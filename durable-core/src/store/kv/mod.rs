@@ -33,8 +33,8 @@ use crate::id::InstanceId;
 #[cfg(any(test, feature = "simulation"))]
 use crate::store::Header;
 use crate::store::{
-    Compacted, Copies, CopyError, Glimpse, HubStats, InstanceKey, Op, OpenError, Recovered,
-    SigningKey, Store, StoreError, Stored, TimerKey,
+    Compacted, Copies, CopyError, Glimpse, HubStats, InstanceKey, Op, OpenError, Pause, Recovered,
+    SigningKey, Store, StoreError, Stored, TimerKey, Verification,
 };
 
 /// The store over the engine `K`.
@@ -275,6 +275,14 @@ impl<K: KeyValue> Store for KvStore<K> {
 
     fn close(&self) -> Result<(), StoreError> {
         self.kv.close()
+    }
+
+    fn verify(&self, pause: &mut Pause<'_>) -> Result<Verification, StoreError> {
+        self.counting.store(true, Ordering::Relaxed);
+        let verified = verify::verify(&self.kv, &self.tally, pause);
+        self.counting.store(false, Ordering::Relaxed);
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        verified
     }
 
     fn stats(&self) -> Result<HubStats, StoreError> {

@@ -23,13 +23,10 @@ use super::meta::Meta;
 use super::record::name;
 use super::{Hub, read};
 use crate::id::{InstanceId, InstanceNumber};
-use crate::store::{Damage, DamageKind, Header, StoreError, TimerKey, Verification};
+use crate::store::{Damage, DamageKind, Header, Pause, StoreError, TimerKey, Verification};
 
 use self::instance::Examined;
 pub(super) use self::tally::Tally;
-
-/// Called after so many bytes were read: may wait, and ends the check with an error.
-pub(super) type Pause<'a> = dyn FnMut(u64) -> Result<(), StoreError> + 'a;
 
 /// Bytes read while no commit is applied.
 const AT_ONCE: u64 = 256 << 10;
@@ -67,6 +64,11 @@ pub(super) fn at_rest(kv: &impl KeyValue) -> Result<Verification, StoreError> {
     verify(kv, &Mutex::new(None), &mut |_| Ok(()))
 }
 
+/// Whether it is what the check looks for; else the check ends with it.
+fn is_damage(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Fatal { .. })
+}
+
 struct Verifier<'a, K> {
     kv: &'a K,
     still: &'a Mutex<Option<Tally>>,
@@ -95,7 +97,7 @@ impl<K: KeyValue> Verifier<'_, K> {
     fn readable<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match read {
             Ok(value) => Ok(Some(value)),
-            Err(error @ StoreError::Corrupt { .. }) => {
+            Err(error) if is_damage(&error) => {
                 self.found.note(tally::unreadable(&error));
                 Ok(None)
             }
@@ -107,11 +109,18 @@ impl<K: KeyValue> Verifier<'_, K> {
     fn records(&mut self) -> Result<(), StoreError> {
         *self.still() = Some(Tally::default());
         loop {
-            let before = self.found.bytes;
             let mut still = self.still.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(tally) = still.as_mut() else {
                 return Ok(());
             };
+            if tally.is_new() {
+                self.found = Verification {
+                    damages: std::mem::take(&mut self.found.damages),
+                    damages_found: self.found.damages_found,
+                    ..Verification::default()
+                };
+            }
+            let before = self.found.bytes;
             let step = tally.step(self.kv, AT_ONCE, &mut self.found)?;
             if step.is_break() {
                 let meta = read::one::<Meta>(self.kv, keys::META.to_vec());
@@ -151,10 +160,10 @@ impl<K: KeyValue> Verifier<'_, K> {
                 return Ok(seen);
             }
         }
-        let lock = self.still;
-        let still = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let commits = self.still;
+        let paused = commits.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = look(self)?.0;
-        drop(still);
+        drop(paused);
         Ok(seen)
     }
 
@@ -229,7 +238,7 @@ impl<K: KeyValue> Verifier<'_, K> {
             };
             let whose = match read::id_of(this.kv, header.number) {
                 Ok(whose) => whose,
-                Err(StoreError::Corrupt { .. }) => return Ok((None, true)),
+                Err(error) if is_damage(&error) => return Ok((None, true)),
                 Err(error) => return Err(error),
             };
             let fits = whose.as_ref() == Some(&header.id);
@@ -313,7 +322,7 @@ impl<K: KeyValue> Verifier<'_, K> {
     fn has(&self, key: &[u8]) -> Result<bool, StoreError> {
         match self.kv.get(key) {
             Ok(value) => Ok(value.is_some()),
-            Err(StoreError::Corrupt { .. }) => Ok(false),
+            Err(error) if is_damage(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -362,7 +371,7 @@ impl<K: KeyValue> Verifier<'_, K> {
         }
         match self.read_active() {
             Ok(damage) => Ok(damage),
-            Err(error @ StoreError::Corrupt { .. }) => {
+            Err(error) if is_damage(&error) => {
                 self.active = None;
                 Ok(Some(tally::unreadable(&error)))
             }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::active::ActiveSet;
 use super::super::backend::KeyValue;
 use super::super::{keys, read};
+use super::is_damage;
 use super::tally::unreadable;
 use crate::failure::FailureKind;
 use crate::history::{Action, Event, Outstanding, Pending, Started, Step, Turn, decode_turn};
@@ -44,7 +45,7 @@ pub(super) fn examine(
     let looked = look(kv, number, active, &mut examined);
     match looked {
         Ok(()) => {}
-        Err(error @ StoreError::Corrupt { .. }) => examined.damages.push(Damage {
+        Err(error) if is_damage(&error) => examined.damages.push(Damage {
             instance: examined.id.clone(),
             ..unreadable(&error)
         }),

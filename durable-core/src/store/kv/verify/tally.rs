@@ -15,6 +15,7 @@ use super::super::meta::{Counted, Counts, Meta};
 use super::super::record::{Partial, name, show};
 use super::super::write::Changed;
 use super::super::{Hub, read};
+use super::is_damage;
 use crate::history::{Event, decode_turn};
 use crate::store::{Attempts, Damage, DamageKind, Header, StoreError, Verification};
 
@@ -50,7 +51,7 @@ impl Tally {
         found: &mut Verification,
     ) -> Result<ControlFlow<()>, StoreError> {
         let mut records = Records::new(&mut self.counts, found);
-        let until = records.found.bytes + budget;
+        let until = records.found.bytes.saturating_add(budget);
         let mut next = None;
         let from = self.cursor.clone();
         let scanned = kv.scan(&from, keys::END, &mut |key, value| {
@@ -71,12 +72,17 @@ impl Tally {
                 self.cursor = keys::END.to_vec();
                 Ok(ControlFlow::Break(()))
             }
-            (Err(error @ StoreError::Corrupt { .. }), _) => {
+            (Err(error), _) if is_damage(&error) => {
                 found.note(unreadable(&error));
                 Ok(ControlFlow::Break(()))
             }
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// Whether nothing was read yet, or it begins again.
+    pub(super) fn is_new(&self) -> bool {
+        self.cursor.is_empty()
     }
 
     /// What was read so far.
