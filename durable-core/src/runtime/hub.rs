@@ -204,8 +204,8 @@ impl TaskHub {
     /// and in agreement with its summary, every timer explained, nothing left over, and of
     /// everything as much as was counted when it was written.
     ///
-    /// Clients and the worker go on meanwhile, commits wait for a millisecond now and then. It takes
-    /// about a minute for a million small instances, and can be slowed down to run
+    /// Clients and the worker go on meanwhile, commits wait for a millisecond now and then. It
+    /// reads everything about three times, and can be slowed down to run
     /// [in the background](Verify::bytes_per_second). It uses some megabytes of memory, and what the
     /// largest history takes. One check runs at a time, a second waits for the first. Dropping the
     /// future or [closing](Self::close) the hub ends it.
