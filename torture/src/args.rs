@@ -6,7 +6,7 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::population::Leave;
 use crate::simulate::Mode;
-use crate::{AnyError, child, corrupt, faults, kill, population, simulate};
+use crate::{AnyError, child, corrupt, faults, golden, kill, population, simulate};
 
 const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
 
@@ -24,6 +24,9 @@ const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
           strace or mount is skipped where it is missing, and counted
             --only TEXT    only the cases with this in their names
             --list         name every case and how it came out
+  golden  opens copies of the hubs that are kept for later versions, and finds what was left there
+            --dir DIR      where they are (default: those of the repository)
+            --write        make them instead
   simulate  runs the whole hub on one thread under one seed, with a store that forgets and fails
             --seeds A..B   random runs (default: 2,000 from a new seed)
             --exhaustive   each scenario, once for every point where it can die or fail
@@ -37,6 +40,7 @@ pub(crate) enum Command {
     Kill(kill::Options),
     Corrupt(corrupt::Options),
     Faults(faults::Options),
+    Golden(golden::Options),
     /// The process that meets a fault.
     Errands,
     Simulate(simulate::Options),
@@ -56,7 +60,8 @@ pub(crate) fn parse() -> Result<Command, AnyError> {
         "corrupt" => corrupt_options(&mut parser).map(Command::Corrupt),
         "faults" => faults_options(&mut parser).map(Command::Faults),
         "errands" => Ok(Command::Errands),
-        "make" | "look" => population_options(&mut parser).map(Command::Population),
+        "golden" => golden_options(&mut parser).map(Command::Golden),
+        what @ ("make" | "look") => population_options(&mut parser, what).map(Command::Population),
         "simulate" => simulate_options(&mut parser).map(Command::Simulate),
         "child" => child_options(&mut parser).map(Command::Child),
         other => Err(format!("there is no command `{other}`\n{USAGE}").into()),
@@ -161,16 +166,17 @@ fn faults_options(parser: &mut Parser) -> Result<faults::Options, AnyError> {
     Ok(options)
 }
 
-/// `make` and `look` differ in what they are told.
-fn population_options(parser: &mut Parser) -> Result<population::child::Options, AnyError> {
-    let (mut dir, mut from, mut to, mut count) = (None, None, None, None);
+fn population_options(
+    parser: &mut Parser,
+    what: &str,
+) -> Result<population::child::Options, AnyError> {
+    let (mut dir, mut from, mut to) = (None, None, None);
     let mut leave = Leave::Closed;
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("dir") => dir = Some(PathBuf::from(parser.value()?)),
             Arg::Long("from") => from = Some(parser.value()?.parse()?),
             Arg::Long("to") => to = Some(parser.value()?.parse()?),
-            Arg::Long("count") => count = Some(parser.value()?.parse()?),
             Arg::Long("leave-open") => leave = Leave::Open,
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
                 return Err(other.unexpected().into());
@@ -178,13 +184,31 @@ fn population_options(parser: &mut Parser) -> Result<population::child::Options,
         }
     }
     let dir = dir.ok_or("--dir is missing")?;
-    match (from, to, count) {
-        (Some(from), Some(to), None) => Ok(population::child::Options::Make {
+    let numbers = from.ok_or("--from is missing")?..to.ok_or("--to is missing")?;
+    Ok(if what == "look" {
+        population::child::Options::Look { dir, numbers }
+    } else {
+        population::child::Options::Make {
             dir,
-            numbers: from..to,
+            numbers,
             leave,
-        }),
-        (None, None, Some(count)) => Ok(population::child::Options::Look { dir, count }),
-        _ => Err("--from and --to, or --count".into()),
+        }
+    })
+}
+
+fn golden_options(parser: &mut Parser) -> Result<golden::Options, AnyError> {
+    let mut options = golden::Options {
+        dir: golden::kept(),
+        write: false,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("dir") => options.dir = PathBuf::from(parser.value()?),
+            Arg::Long("write") => options.write = true,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
     }
+    Ok(options)
 }

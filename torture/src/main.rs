@@ -12,6 +12,7 @@ mod child;
 mod clock;
 mod corrupt;
 mod faults;
+mod golden;
 mod judge;
 mod kill;
 mod line;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Kill(options) => kill::run(&options),
         Command::Corrupt(options) => corrupt::run(&options),
         Command::Faults(options) => faults::run(&options),
+        Command::Golden(options) => golden::run(&options),
         Command::Errands => faults::errands::run().map(|()| Verdict::Kept),
         Command::Population(options) => population::child::run(&options).map(|()| Verdict::Kept),
         Command::Simulate(options) => simulate::run(&options),

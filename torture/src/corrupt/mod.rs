@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 use self::damage::Damage;
+pub(crate) use self::verdict::is_right;
 use self::verdict::{Finding, Verdict as Judgement};
 use crate::line::{complain, say};
 use crate::plan::rng;
@@ -120,9 +121,9 @@ impl Hubs {
         let scratch = path("whole");
         let hub = |path: PathBuf| -> Result<Hub, AnyError> {
             copy(&path, &scratch)?;
-            let whole = population::child::look(&scratch, INSTANCES)?;
+            let whole = population::child::look(&scratch, 0..INSTANCES)?;
             fs::remove_dir_all(&scratch)?;
-            verdict::is_right(&whole, INSTANCES)?;
+            is_right(&whole, 0..INSTANCES)?;
             Ok(Hub { path, whole })
         };
         Ok(Self {
@@ -173,7 +174,7 @@ impl Run<'_> {
         copy(&hub.path, &path)?;
         let damage = Damage::choose(&mut rng, &path)?;
         damage.inflict(&path, self.hubs)?;
-        let looked = population::child::look_at_damage(&path, INSTANCES)?;
+        let looked = population::child::look_at_damage(&path, 0..INSTANCES)?;
         fs::remove_dir_all(&path)?;
         Ok((damage, Finding::judge(&hub.whole, &looked)))
     }
@@ -223,7 +224,7 @@ impl Tally {
 }
 
 /// Copies a directory.
-fn copy(from: &Path, to: &Path) -> Result<(), AnyError> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), AnyError> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use durable_core::{ProblemKind, RuntimeStatus};
 
@@ -66,17 +67,31 @@ impl Finding {
         if let Some(refused) = &sight.refused {
             return Self::new(Verdict::AtOpen, refused);
         }
-        let differences = differences(whole, sight);
-        if let Some(told) = told(sight) {
-            return Self::new(Verdict::AtRead, told);
-        }
-        match differences.as_slice() {
-            [] => Self::new(Verdict::Intact, ""),
-            [first, rest @ ..] => {
+        let unsound = match &sight.verified {
+            Some(Err(unsound)) => Some(unsound),
+            Some(Ok(())) | None => None,
+        };
+        match (told(sight), unsound, differences(whole, sight).as_slice()) {
+            // It reads everything, so it must notice what others do.
+            (Some(told), None, _) if told_at_first(sight) => {
+                Self::new(Verdict::Silent, format!("verify finds nothing, but {told}"))
+            }
+            (Some(told), ..) => Self::new(Verdict::AtRead, told),
+            (None, Some(unsound), _) => Self::new(Verdict::ByVerify, unsound),
+            (None, None, []) => Self::new(Verdict::Intact, ""),
+            (None, None, [first, rest @ ..]) => {
                 Self::new(Verdict::Silent, format!("{first}; and {} more", rest.len()))
             }
         }
     }
+}
+
+/// Whether an instance could not be read before anything was changed.
+fn told_at_first(sight: &Sight) -> bool {
+    sight
+        .found
+        .values()
+        .any(|seen| matches!(seen, Seen::Error(_)))
 }
 
 /// The first word of anybody that something is wrong.
@@ -127,11 +142,13 @@ fn compare(
 }
 
 /// Whether an undamaged hub shows what it must: else nothing can be learned from damaged ones.
-pub(crate) fn is_right(sight: &Sight, count: u64) -> Result<(), AnyError> {
-    if let Some(told) = told(sight).or_else(|| sight.panics.first().cloned()) {
+pub(crate) fn is_right(sight: &Sight, numbers: Range<u64>) -> Result<(), AnyError> {
+    let unsound = sight.verified.clone().and_then(Result::err);
+    let said = told(sight).or(unsound).or(sight.refused.clone());
+    if let Some(told) = said.or_else(|| sight.panics.first().cloned()) {
         return Err(format!("the hub that is not damaged: {told}").into());
     }
-    for member in (0..count).map(Member::of) {
+    for member in numbers.map(Member::of) {
         let id = member.id();
         let (found, ended) = (sight.found.get(&id), sight.ended.get(&id));
         if !is_left_right(member, found) || !ends_right(member, ended) {

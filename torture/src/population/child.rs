@@ -22,7 +22,7 @@ pub(crate) enum Options {
     },
     Look {
         dir: PathBuf,
-        count: u64,
+        numbers: Range<u64>,
     },
 }
 
@@ -57,8 +57,8 @@ pub(crate) fn make(dir: &Path, numbers: Range<u64>, leave: Leave) -> Result<(), 
 }
 
 /// Looks at a hub that must be whole.
-pub(crate) fn look(dir: &Path, count: u64) -> Result<Sight, AnyError> {
-    match look_at_damage(dir, count)? {
+pub(crate) fn look(dir: &Path, numbers: Range<u64>) -> Result<Sight, AnyError> {
+    match look_at_damage(dir, numbers)? {
         Looked::Saw(sight) => Ok(*sight),
         looked @ (Looked::Died(_) | Looked::Hung) => {
             Err(format!("a hub could not be looked at: {looked:?}").into())
@@ -67,12 +67,13 @@ pub(crate) fn look(dir: &Path, count: u64) -> Result<Sight, AnyError> {
 }
 
 /// Looks at a hub that may be damaged.
-pub(crate) fn look_at_damage(dir: &Path, count: u64) -> Result<Looked, AnyError> {
+pub(crate) fn look_at_damage(dir: &Path, numbers: Range<u64>) -> Result<Looked, AnyError> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["look", "--dir"])
         .arg(dir)
-        .args(["--count", &count.to_string()])
+        .args(["--from", &numbers.start.to_string()])
+        .args(["--to", &numbers.end.to_string()])
         .stderr(Stdio::null());
     let Some(Output { status, text }) = run_for(&mut command, &[], LOOK_LIMIT)? else {
         return Ok(Looked::Hung);
@@ -95,9 +96,9 @@ pub(crate) fn run(options: &Options) -> Result<(), AnyError> {
             numbers,
             leave,
         } => runtime.block_on(super::make(dir, numbers.clone(), *leave)),
-        Options::Look { dir, count } => {
+        Options::Look { dir, numbers } => {
             let panics = watch_panics();
-            let mut sight = runtime.block_on(super::look(dir, *count));
+            let mut sight = runtime.block_on(super::look(dir, numbers.clone()));
             sight.panics =
                 std::mem::take(&mut panics.lock().unwrap_or_else(PoisonError::into_inner));
             Ok(say(&serde_json::to_string(&sight)?)?)

@@ -98,7 +98,10 @@ impl Member {
     }
 
     fn task(self) -> programs::Task {
-        let blob = text(&mut rng(&[self.n]), self.bytes);
+        // Repeated, so that a repository can keep it in little space; not in step with any page.
+        const PERIOD: usize = 997;
+        let period = text(&mut rng(&[self.n]), PERIOD.min(self.bytes));
+        let blob = period.chars().cycle().take(self.bytes).collect();
         programs::Task { n: self.n, blob }
     }
 

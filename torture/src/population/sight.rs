@@ -1,6 +1,7 @@
 //! What can be seen of a population in a directory, before and after it went on.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +22,8 @@ pub(crate) struct Sight {
     pub(crate) refused: Option<String>,
     /// As it was found.
     pub(crate) found: BTreeMap<String, Seen>,
+    /// What a full check said then.
+    pub(crate) verified: Option<Result<(), String>>,
     /// When everything that can has ended.
     pub(crate) ended: BTreeMap<String, Seen>,
     /// Why it could not be closed.
@@ -56,9 +59,9 @@ pub(crate) struct View {
 /// Everything else has ended by then, or never will.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Looks at the instances of the first `count` numbers, in a copy that may be damaged.
-pub(crate) async fn look(dir: &Path, count: u64) -> Sight {
-    let members: Vec<_> = (0..count).map(Member::of).collect();
+/// Looks at the instances of these numbers, in a copy that may be damaged.
+pub(crate) async fn look(dir: &Path, numbers: Range<u64>) -> Sight {
+    let members: Vec<_> = numbers.map(Member::of).collect();
     let mut sight = Sight::default();
     let hub = match TaskHub::open(dir).await {
         Ok(hub) => hub,
@@ -68,6 +71,7 @@ pub(crate) async fn look(dir: &Path, count: u64) -> Sight {
         }
     };
     sight.found = statuses(&hub.client(), &members).await;
+    sight.verified = Some(verify(&hub).await);
     sight.ended = go_on(&hub, &members).await;
     if let Err(error) = hub.close().await {
         sight.not_closed = Some(explain(&error));
@@ -82,6 +86,18 @@ pub(crate) async fn look(dir: &Path, count: u64) -> Sight {
         Err(error) => Err(explain(&error)),
     });
     sight
+}
+
+async fn verify(hub: &TaskHub) -> Result<(), String> {
+    match hub.verify().await {
+        Ok(verification) if verification.is_sound() => Ok(()),
+        Ok(verification) => {
+            let first = verification.damages.first().map(ToString::to_string);
+            let found = verification.damages_found;
+            Err(format!("{found} damages: {}", first.unwrap_or_default()))
+        }
+        Err(error) => Err(explain(&error)),
+    }
 }
 
 /// Starts a worker, tells each what it waits for, and waits.
