@@ -6,7 +6,7 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::population::Leave;
 use crate::simulate::Mode;
-use crate::{AnyError, child, corrupt, faults, golden, kill, population, simulate};
+use crate::{AnyError, child, corrupt, faults, golden, kill, overload, population, simulate};
 
 const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
 
@@ -32,7 +32,12 @@ const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
             --exhaustive   each scenario, once for every point where it can die or fail
             --self-test    planted bugs: every one must be found
             --steps N      what happens until nothing goes wrong any more (default 1500)
-            --threads N    (default: one for each core)";
+            --threads N    (default: one for each core)
+  overload  loads a hub with more than it can do at once, and measures how long others wait
+            --events N     for one instance (default 100,000)
+            --instances M  that are busy all the time (default 10,000)
+            --seconds S    how long they are (default 10)
+            --bound-ms MS  what the p99 of a turn's delay may be (default 100)";
 
 /// What is to be done.
 #[derive(Debug)]
@@ -44,6 +49,7 @@ pub(crate) enum Command {
     /// The process that meets a fault.
     Errands,
     Simulate(simulate::Options),
+    Overload(overload::Options),
     /// The process that is killed; started by the others.
     Child(child::Options),
     /// A process that makes or looks at instances; started by the others.
@@ -63,6 +69,7 @@ pub(crate) fn parse() -> Result<Command, AnyError> {
         "golden" => golden_options(&mut parser).map(Command::Golden),
         what @ ("make" | "look") => population_options(&mut parser, what).map(Command::Population),
         "simulate" => simulate_options(&mut parser).map(Command::Simulate),
+        "overload" => overload_options(&mut parser).map(Command::Overload),
         "child" => child_options(&mut parser).map(Command::Child),
         other => Err(format!("there is no command `{other}`\n{USAGE}").into()),
     }
@@ -105,6 +112,27 @@ fn simulate_options(parser: &mut Parser) -> Result<simulate::Options, AnyError> 
             Arg::Long("self-test") => options.mode = Mode::SelfTest,
             Arg::Long("steps") => options.steps = parser.value()?.parse()?,
             Arg::Long("threads") => options.threads = parser.value()?.parse()?,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn overload_options(parser: &mut Parser) -> Result<overload::Options, AnyError> {
+    let mut options = overload::Options {
+        events: 100_000,
+        instances: 10_000,
+        seconds: 10,
+        bound_ms: 100,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("events") => options.events = parser.value()?.parse()?,
+            Arg::Long("instances") => options.instances = parser.value()?.parse()?,
+            Arg::Long("seconds") => options.seconds = parser.value()?.parse()?,
+            Arg::Long("bound-ms") => options.bound_ms = parser.value()?.parse()?,
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
                 return Err(other.unexpected().into());
             }

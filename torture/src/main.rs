@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p durable-torture -- kill --rounds 200
+//! cargo run --release -p durable-torture -- overload
 //! ```
 //!
 //! Each command is a module with a `run` function. It says what it found in one line of figures,
@@ -16,6 +17,7 @@ mod golden;
 mod judge;
 mod kill;
 mod line;
+mod overload;
 mod plan;
 mod population;
 mod process;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Errands => faults::errands::run().map(|()| Verdict::Kept),
         Command::Population(options) => population::child::run(&options).map(|()| Verdict::Kept),
         Command::Simulate(options) => simulate::run(&options),
+        Command::Overload(options) => overload::run(&options),
         Command::Child(options) => child::run(&options).map(|()| Verdict::Kept),
     });
     match done {

@@ -1,6 +1,7 @@
 //! What clients ask for.
 
-use crate::engine::instance::{Instance, Mail};
+use crate::engine::instance::Instance;
+use crate::engine::mailbox::Mail;
 use crate::engine::message::{Command, Fetch, Response, Shortage, Snapshot, StartRequest};
 use crate::engine::{Answer, Engine, Want};
 use crate::history::{Event, Started};
@@ -142,13 +143,13 @@ impl<R: Answer> Engine<R> {
             input,
         };
         let event = Event::Started(Box::new(started));
-        instance.mailbox.push_back(Mail {
+        instance.mailbox.push(Mail {
             event,
             seq: None,
             reply: Some(reply),
         });
         self.keep(instance);
-        self.make_ready(number);
+        self.make_ready(number, true);
     }
 
     pub(super) fn send(&mut self, id: InstanceId, mail: Mail<R>) {

@@ -4,18 +4,53 @@
 use super::message::Effect;
 use crate::store::{Store, StoreError};
 
+/// How much work a commit is, or a group of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Size {
+    pub(crate) turns: usize,
+    /// What was fed in those turns.
+    pub(crate) events: usize,
+    /// Of the records that they add to.
+    pub(crate) bytes: usize,
+}
+
+impl Size {
+    /// Whether it is as much as `limit` in any respect.
+    pub(crate) fn is_full(&self, limit: &Self) -> bool {
+        self.turns >= limit.turns || self.events >= limit.events || self.bytes >= limit.bytes
+    }
+}
+
+impl std::ops::AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        self.turns += other.turns;
+        self.events += other.events;
+        self.bytes += other.bytes;
+    }
+}
+
 /// A sealed commit, encoded. Without operations it only has effects, which wait their turn.
 #[derive(Debug)]
 pub(crate) struct ToCommit<P, R> {
     pub(crate) commit: u64,
+    pub(crate) size: Size,
     pub(crate) prepared: Option<P>,
     pub(crate) effects: Vec<Effect<R>>,
 }
+
+/// A group takes no more commits once it is so large: what is applied while others wait for the
+/// sync must not take longer than a sync, by far. About two full commits.
+const FULL_GROUP: Size = Size {
+    turns: 512,
+    events: 2048,
+    bytes: 8 * 1024 * 1024,
+};
 
 /// Commits that share a sync.
 #[derive(Debug)]
 pub(crate) struct Group<R> {
     newest: u64,
+    size: Size,
     /// Whether there is something to be synced.
     applied: bool,
     effects: Vec<Effect<R>>,
@@ -33,6 +68,7 @@ impl<R> Default for Group<R> {
     fn default() -> Self {
         Self {
             newest: 0,
+            size: Size::default(),
             applied: false,
             effects: Vec::new(),
         }
@@ -53,6 +89,7 @@ impl<R> Group<R> {
             self.applied = true;
         }
         self.newest = next.commit;
+        self.size += next.size;
         Ok(())
     }
 
@@ -62,6 +99,11 @@ impl<R> Group<R> {
             return self.newest.is_multiple_of(3);
         }
         planted!(SkipSync)
+    }
+
+    /// Whether the next commit is for the next group.
+    pub(crate) fn is_full(&self) -> bool {
+        self.size.is_full(&FULL_GROUP)
     }
 
     /// Makes the group durable. After an error nobody knows whether it is; the group still holds

@@ -1,6 +1,7 @@
 //! Handing what has happened to the instance it concerns.
 
-use crate::engine::instance::{Body, Instance, Mail};
+use crate::engine::instance::{Body, Instance};
+use crate::engine::mailbox::Mail;
 use crate::engine::message::{ActivityKey, Fetch, Response};
 use crate::engine::work::{Work, set_problem};
 use crate::engine::{Answer, Config, Engine, Want};
@@ -26,6 +27,7 @@ impl<R: Answer> Engine<R> {
         let Some(instance) = self.instances.get_mut(&number) else {
             return;
         };
+        let for_client = matches!(want, Want::Mail(_));
         let has_work = match want {
             Want::Mail(mail) => deliver(&mut self.work, instance, mail),
             Want::AttemptEnded {
@@ -45,16 +47,14 @@ impl<R: Answer> Engine<R> {
             | Want::Purge(_) => false,
         };
         if has_work {
-            self.make_ready(number);
+            self.make_ready(number, for_client);
         }
     }
 
-    pub(super) fn make_ready(&mut self, number: InstanceNumber) {
-        if let Some(instance) = self.instances.get_mut(&number)
-            && !instance.queued
-        {
-            instance.queued = true;
-            self.ready.push_back(number);
+    /// It has something to do; for a client, or of itself, of which there can always be more.
+    pub(super) fn make_ready(&mut self, number: InstanceNumber, for_client: bool) {
+        if let Some(instance) = self.instances.get_mut(&number) {
+            self.ready.push(number, &mut instance.standing, for_client);
         }
     }
 
@@ -72,7 +72,7 @@ impl<R: Answer> Engine<R> {
         instance.body = Body::Parked;
         let changed = set_problem(instance, Some(problem), self.work.now);
         self.work.summarise(instance, changed);
-        self.make_ready(number);
+        self.make_ready(number, false);
     }
 
     fn now_for_timers(&self) -> Timestamp {
@@ -84,7 +84,7 @@ impl<R: Answer> Engine<R> {
         if self.work.registry.is_none() {
             return;
         }
-        for _ in 0..self.work.config.events_per_turn {
+        for _ in 0..self.work.config.events_per_commit {
             let Some(timer) = self.work.timers.pop_due(self.now_for_timers()) else {
                 break;
             };
@@ -121,22 +121,22 @@ fn deliver<R>(work: &mut Work<R>, instance: &mut Instance<R>, mail: Mail<R>) -> 
         instance.mailbox.insert(place, mail);
         return true;
     }
+    // What waits for a live one is bounded by what clients may have under way.
     if matches!(instance.body, Body::Parked) {
-        let bytes = instance.waiting_bytes + mail.event.bytes();
         let Config {
             max_waiting,
             max_waiting_bytes,
             ..
         } = work.config;
+        let bytes = instance.mailbox.bytes() + mail.event.bytes();
         if instance.mailbox.len() >= max_waiting || bytes > max_waiting_bytes {
             if let Some(reply) = mail.reply {
                 work.reply(reply, Response::TooManyWaiting);
             }
             return false;
         }
-        instance.waiting_bytes = bytes;
     }
-    instance.mailbox.push_back(mail);
+    instance.mailbox.push(mail);
     true
 }
 
@@ -159,7 +159,7 @@ fn attempt_ended<R>(
         Err(failure) if work.retry(instance, call, &options, &failure) => return false,
         Err(failure) => Event::ActivityFailed { call, failure },
     };
-    instance.mailbox.push_back(Mail::new(event));
+    instance.mailbox.push(Mail::new(event));
     true
 }
 
@@ -171,7 +171,7 @@ fn fire<R>(work: &mut Work<R>, instance: &mut Instance<R>, timer: TimerKey) -> b
         (TimerKind::Orchestrator, Some(Pending::Timer { due })) if *due == timer.due => {
             instance
                 .mailbox
-                .push_back(Mail::new(Event::TimerFired { call: timer.call }));
+                .push(Mail::new(Event::TimerFired { call: timer.call }));
             true
         }
         // Its entry stays as long as the failed attempts are remembered: it fires once more after

@@ -1,6 +1,6 @@
 //! One instance in memory.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::failure::FailureDetails;
@@ -10,6 +10,8 @@ use crate::payload::Payload;
 use crate::replay::{Identity, Watched};
 use crate::store::{Attempts, Header, HeaderSize, Stored};
 
+use super::fair::Standing;
+use super::mailbox::{Mail, Mailbox};
 use super::message::{ActivityKey, Snapshot};
 
 /// One instance in memory.
@@ -19,8 +21,8 @@ pub(super) struct Instance<R> {
     pub(super) identity: Arc<Identity>,
     pub(super) body: Body,
     pub(super) outstanding: Outstanding,
-    /// What has arrived and was not fed yet, oldest first; what is stored comes first.
-    pub(super) mailbox: VecDeque<Mail<R>>,
+    /// What has arrived and was not fed yet.
+    pub(super) mailbox: Mailbox<R>,
     pub(super) attempts: BTreeMap<CallId, Attempts>,
     /// Timers that have fired into a stored message, so that the index has no entry of them.
     pub(super) fired: BTreeSet<CallId>,
@@ -35,12 +37,10 @@ pub(super) struct Instance<R> {
     pub(super) next_seq: u64,
     /// The last commit that had anything of this instance.
     pub(super) last_commit: u64,
-    /// Whether it stands in the queue for a turn.
-    pub(super) queued: bool,
+    /// In the queue for a turn.
+    pub(super) standing: Standing,
     /// Its place in the order of use.
     pub(super) used: u64,
-    /// Bytes of what waits while it takes no turns.
-    pub(super) waiting_bytes: usize,
     /// What it was last counted with.
     pub(super) counted_bytes: usize,
 }
@@ -54,26 +54,6 @@ pub(super) enum Body {
     /// It takes no turns: there is no worker, or a problem. What arrives is stored.
     Parked,
     Ended,
-}
-
-/// An event on its way to an instance.
-#[derive(Debug)]
-pub(super) struct Mail<R> {
-    pub(super) event: Event,
-    /// Its number among the stored messages, if it is one.
-    pub(super) seq: Option<u64>,
-    /// Who is told once it is durable.
-    pub(super) reply: Option<R>,
-}
-
-impl<R> Mail<R> {
-    pub(super) fn new(event: Event) -> Self {
-        Self {
-            event,
-            seq: None,
-            reply: None,
-        }
-    }
 }
 
 impl<R> Instance<R> {
@@ -90,7 +70,7 @@ impl<R> Instance<R> {
             identity: Arc::new(identity),
             body: Body::Fresh,
             outstanding: Outstanding::default(),
-            mailbox: VecDeque::new(),
+            mailbox: Mailbox::default(),
             attempts: BTreeMap::new(),
             fired: BTreeSet::new(),
             stored: None,
@@ -100,9 +80,8 @@ impl<R> Instance<R> {
             active: false,
             next_seq: 0,
             last_commit: 0,
-            queued: false,
+            standing: Standing::default(),
             used: 0,
-            waiting_bytes: 0,
             counted_bytes: 0,
             header,
         }
@@ -123,14 +102,14 @@ impl<R> Instance<R> {
         let fired = messages.iter().filter_map(|(_, event)| fired(event));
         instance.fired = fired.collect();
         instance.active = active;
-        instance.waiting_bytes = messages.iter().map(|(_, event)| event.bytes()).sum();
         instance.next_seq = messages.last().map_or(0, |(seq, _)| seq + 1);
-        let mail = |(seq, event)| Mail {
-            event,
-            seq: Some(seq),
-            reply: None,
-        };
-        instance.mailbox = messages.into_iter().map(mail).collect();
+        for (seq, event) in messages {
+            instance.mailbox.push(Mail {
+                event,
+                seq: Some(seq),
+                reply: None,
+            });
+        }
         instance.follow_history(&turns);
         (instance, turns)
     }
@@ -146,7 +125,7 @@ impl<R> Instance<R> {
             .first()
             .and_then(|turn| turn.steps.first())
             .map(|step| &step.event);
-        let waiting = self.mailbox.front().map(|mail| &mail.event);
+        let waiting = self.mailbox.first().map(|mail| &mail.event);
         if let Some(Event::Started(started)) = started.or(waiting) {
             self.input = Some(started.input.clone());
         }
@@ -191,11 +170,7 @@ impl<R> Instance<R> {
 
     /// Whether everything about it is stored, so that it can leave memory once that is durable.
     pub(super) fn is_idle(&self) -> bool {
-        !self.queued
-            && self
-                .mailbox
-                .iter()
-                .all(|mail| mail.seq.is_some() && mail.reply.is_none())
+        !self.standing.waits() && self.mailbox.all_stored()
     }
 
     /// An estimate of the bytes it holds in memory.
@@ -208,7 +183,7 @@ impl<R> Instance<R> {
         };
         FRAME
             + body
-            + self.waiting_bytes
+            + self.mailbox.bytes()
             + self.outstanding.bytes()
             + self.input.as_ref().map_or(0, Payload::len)
     }

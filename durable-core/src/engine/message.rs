@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::commit::Size;
 use crate::failure::FailureDetails;
 use crate::history::{Action, Event, Turn};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
@@ -251,6 +252,7 @@ pub(crate) enum Fetched {
 pub(crate) struct Sealed<R> {
     /// Its number; of one without operations, that of the commit before, which its effects wait for.
     pub(crate) commit: u64,
+    pub(crate) size: Size,
     pub(crate) ops: Vec<Op>,
     pub(crate) effects: Vec<Effect<R>>,
 }

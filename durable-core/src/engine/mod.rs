@@ -16,7 +16,9 @@ mod damage;
 mod delivery;
 #[cfg(test)]
 mod driver;
+mod fair;
 mod instance;
+mod mailbox;
 mod message;
 mod purge;
 mod reading;
@@ -36,12 +38,14 @@ use crate::replay::Problem;
 use crate::store::{InstanceKey, Recovered, TimerKey};
 use crate::time::Timestamp;
 
-use self::instance::{Body, Instance, Mail};
+use self::instance::{Body, Instance};
+use self::mailbox::Mail;
 use self::purge::Purges;
 use self::timers::Timers;
 use self::work::Work;
 
-pub(crate) use self::commit::{Durable, Group, ToCommit};
+pub(crate) use self::commit::{Durable, Group, Size, ToCommit};
+pub(crate) use self::fair::FairQueue;
 pub(crate) use self::message::{
     ActivityKey, Command, Dispatch, Effect, Fetch, Fetched, Input, Response, Sealed, Shortage,
     Snapshot, StartRequest, WorkerId,
@@ -65,10 +69,11 @@ pub(crate) struct Config {
     pub(crate) max_live: usize,
     /// Bytes they may hold.
     pub(crate) max_live_bytes: usize,
-    /// More than this and the rest is for the next commit.
+    /// More than this and the rest is for the next commit: turns, events in them, and bytes.
     pub(crate) turns_per_commit: usize,
+    pub(crate) events_per_commit: usize,
     pub(crate) bytes_per_commit: usize,
-    /// Events that may wait for an instance that takes no turns.
+    /// Events that may wait for an instance that takes no turns, its start among them.
     pub(crate) max_waiting: usize,
     /// Bytes that those may have.
     pub(crate) max_waiting_bytes: usize,
@@ -89,12 +94,23 @@ impl Default for Config {
             max_live: 20_000,
             max_live_bytes: 256 * 1024 * 1024,
             turns_per_commit: 256,
+            events_per_commit: 1024,
             bytes_per_commit: 8 * 1024 * 1024,
-            max_waiting: 100_000,
+            max_waiting: 100_001,
             max_waiting_bytes: 64 * 1024 * 1024,
-            events_per_turn: 1024,
+            events_per_turn: 256,
             timer_window: 4096,
             min_free_space: 64 * 1024 * 1024,
+        }
+    }
+}
+
+impl Config {
+    fn full_commit(&self) -> Size {
+        Size {
+            turns: self.turns_per_commit,
+            events: self.events_per_commit,
+            bytes: self.bytes_per_commit,
         }
     }
 }
@@ -107,14 +123,14 @@ pub(crate) trait Answer {
 
 /// The engine.
 ///
-/// Reads are served before the next commit is sealed; the store's data may be older than memory,
-/// and never lacks anything of an instance that is not in memory.
+/// The store's data may be older than memory, and never lacks anything of an instance that is not
+/// in memory: a read sees all there is of it, whenever it is served.
 pub(crate) struct Engine<R> {
     work: Work<R>,
     ids: BTreeMap<InstanceId, InstanceNumber>,
     instances: BTreeMap<InstanceNumber, Instance<R>>,
-    /// Those with something to do, first come first served.
-    ready: VecDeque<InstanceNumber>,
+    /// Those with something to do.
+    ready: FairQueue<InstanceNumber>,
     next_number: u64,
     durable: u64,
     /// What waits for something to be read, and what is to be asked for.
@@ -182,7 +198,7 @@ impl<R: Answer> Engine<R> {
                 sealed: commit,
                 ops: Vec::new(),
                 effects: Vec::new(),
-                bytes: 0,
+                size: Size::default(),
                 timers: Timers::new(config.timer_window),
                 running: BTreeMap::new(),
                 waiters: BTreeMap::new(),
@@ -190,7 +206,7 @@ impl<R: Answer> Engine<R> {
             },
             ids: BTreeMap::new(),
             instances: BTreeMap::new(),
-            ready: VecDeque::new(),
+            ready: FairQueue::default(),
             next_number: created,
             durable: commit,
             parked: BTreeMap::new(),
@@ -220,7 +236,9 @@ impl<R: Answer> Engine<R> {
         {
             self.leaving.pop_front();
             // What has arrived meanwhile is refused in a turn, after which it leaves.
-            if self.instances.get(&number).is_some_and(Instance::is_idle) {
+            let gone =
+                |instance: &Instance<R>| instance.is_idle() && instance.last_commit <= durable;
+            if self.instances.get(&number).is_some_and(gone) {
                 self.forget(number);
             }
         }
@@ -316,21 +334,19 @@ impl<R: Answer> Engine<R> {
             })
             .collect();
         for number in live {
-            self.make_ready(number);
+            self.make_ready(number, false);
         }
     }
 
     /// The next commit with what it causes; `None` if there is nothing to commit or to answer.
     pub(crate) fn seal(&mut self) -> Option<Sealed<R>> {
-        let mut turns = 0;
-        while turns < self.work.config.turns_per_commit
-            && self.work.bytes < self.work.config.bytes_per_commit
-        {
-            let Some(number) = self.ready.pop_front() else {
+        let limit = self.work.config.full_commit();
+        while !self.work.size.is_full(&limit) {
+            let Some(number) = self.ready.pop() else {
                 break;
             };
             self.take_turn(number);
-            turns += 1;
+            self.work.size.turns += 1;
         }
         self.evict();
         // Turns may have withdrawn every timer that is known.
@@ -344,21 +360,24 @@ impl<R: Answer> Engine<R> {
             if !effects.is_empty() {
                 return Some(Sealed {
                     commit: self.work.sealed,
+                    size: Size::default(),
                     ops: Vec::new(),
                     effects,
                 });
             }
         }
+        // Also of turns that came to nothing.
+        let size = std::mem::take(&mut self.work.size);
         let ops = std::mem::take(&mut self.work.ops);
         let effects = std::mem::take(&mut self.work.effects);
         if ops.is_empty() && effects.is_empty() {
             return None;
         }
-        self.written += self.work.bytes as u64;
-        self.work.bytes = 0;
+        self.written += size.bytes as u64;
         self.work.sealed += u64::from(!ops.is_empty());
         Some(Sealed {
             commit: self.work.sealed,
+            size,
             ops,
             effects,
         })
@@ -368,7 +387,7 @@ impl<R: Answer> Engine<R> {
         let Some(instance) = self.instances.get_mut(&number) else {
             return;
         };
-        instance.queued = false;
+        self.ready.note_served(&mut instance.standing);
         self.work.turn(instance);
         let bytes = instance.bytes();
         self.live_bytes = self.live_bytes - instance.counted_bytes + bytes;
@@ -377,14 +396,17 @@ impl<R: Answer> Engine<R> {
         self.by_use.remove(&instance.used);
         instance.used = self.uses;
         let (ended, commit) = (matches!(instance.body, Body::Ended), instance.last_commit);
-        let more = matches!(instance.body, Body::Live(_)) && !instance.mailbox.is_empty();
+        let more = match instance.body {
+            Body::Live(_) | Body::Fresh | Body::Ended => !instance.mailbox.is_empty(),
+            Body::Parked => !instance.mailbox.all_stored(),
+        };
         if ended {
             self.leaving.push_back((commit, number));
         } else {
             self.by_use.insert(self.uses, number);
         }
         if more {
-            self.make_ready(number);
+            self.make_ready(number, false);
         }
     }
 }

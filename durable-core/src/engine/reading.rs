@@ -162,7 +162,7 @@ impl<R: Answer> Engine<R> {
         let waiting = !instance.mailbox.is_empty();
         self.keep(instance);
         if waiting {
-            self.make_ready(number);
+            self.make_ready(number, false);
         }
     }
 
@@ -204,19 +204,21 @@ impl<R: Answer> Engine<R> {
     }
 
     pub(super) fn load_some(&mut self) {
-        /// Loaded between two commits, so that recovery does not hold up what runs.
+        /// To be loaded at any time, so that recovery does not hold up what runs.
         const AT_ONCE: usize = 256;
         if self.work.registry.is_none() {
             return;
         }
-        for _ in 0..AT_ONCE.min(self.to_load.len()) {
+        let room = AT_ONCE.saturating_sub(self.fetches.len());
+        for _ in 0..room.min(self.to_load.len()) {
             let Some(number) = self.to_load.pop_front() else {
                 break;
             };
             let here = self.instances.get(&number);
             // What it still has to store cannot be read yet.
-            let stored =
-                |instance: &Instance<R>| !instance.queued && instance.last_commit <= self.durable;
+            let stored = |instance: &Instance<R>| {
+                !instance.standing.waits() && instance.last_commit <= self.durable
+            };
             match here.map(|instance| (&instance.body, stored(instance))) {
                 Some((Body::Parked, false)) => self.to_load.push_back(number),
                 None | Some((Body::Parked, true)) => {

@@ -11,7 +11,8 @@ use crate::replay::{Fed, Matching, Problem, ProblemKind, Watched};
 use crate::store::{Op, RuntimeStatus, TimerKind};
 use crate::time::Timestamp;
 
-use super::instance::{Body, Instance, Mail};
+use super::instance::{Body, Instance};
+use super::mailbox::Mail;
 use super::message::{Effect, Response};
 use super::work::{Work, keep_since, set_problem, timer_key};
 use super::{MAX_CUSTOM_STATUS, MAX_STEP};
@@ -164,7 +165,6 @@ impl<R> Work<R> {
     }
 
     fn take(&mut self, instance: &mut Instance<R>) -> Taken<R> {
-        instance.waiting_bytes = 0;
         let now = self.time_of_turn(instance);
         let time = match &mut instance.body {
             Body::Live(watched) => watched.begin_turn(now),
@@ -190,9 +190,10 @@ impl<R> Work<R> {
             if full && !noted {
                 break;
             }
-            let Some(mail) = instance.mailbox.pop_front() else {
+            let Some(mail) = instance.mailbox.pop() else {
                 break;
             };
+            self.size.events += 1;
             match self.feed(instance, &mail.event) {
                 Ok(Some(step)) => {
                     let actions: usize = step.actions.iter().map(Action::bytes).sum();
@@ -201,7 +202,7 @@ impl<R> Work<R> {
                 }
                 Ok(None) => {}
                 Err(problem) => {
-                    instance.mailbox.push_front(mail);
+                    instance.mailbox.insert(0, mail);
                     taken.problem = Some(problem);
                     break;
                 }
@@ -309,7 +310,7 @@ impl<R> Work<R> {
                 Vec::new()
             }
         };
-        self.bytes += record.len();
+        self.size.bytes += record.len();
         instance.turns += 1;
         instance.header.updated = turn.time;
         instance.result = super::message::result_of(&turn).or(instance.result.take());
@@ -368,7 +369,11 @@ impl<R> Work<R> {
     /// What arrives for an instance that has ended is not taken.
     fn refuse_rest(&mut self, instance: &mut Instance<R>) {
         let status = instance.header.status;
-        for Mail { event, seq, reply } in std::mem::take(&mut instance.mailbox) {
+        for _ in 0..self.config.events_per_turn {
+            let Some(Mail { event, seq, reply }) = instance.mailbox.pop() else {
+                break;
+            };
+            self.size.events += 1;
             if let Some(reply) = reply {
                 self.reply(reply, Response::Ended(status));
             }
@@ -388,12 +393,11 @@ impl<R> Work<R> {
         let number = instance.number();
         let mut new = false;
         let mut mailbox = std::mem::take(&mut instance.mailbox);
-        // What is stored comes first.
-        let stored = mailbox.iter().rposition(|mail| mail.seq.is_some());
-        for mail in mailbox.range_mut(stored.map_or(0, |last| last + 1)..) {
+        for mail in mailbox.unstored_mut().take(self.config.events_per_turn) {
+            self.size.events += 1;
             new |= matches!(mail.event, Event::Started(_));
             self.stored_instead(instance, &mail.event);
-            self.bytes += mail.event.bytes();
+            self.size.bytes += mail.event.bytes();
             let seq = instance.next_seq;
             instance.next_seq += 1;
             mail.seq = Some(seq);

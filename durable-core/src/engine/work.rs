@@ -12,6 +12,7 @@ use crate::store::{Attempts, Op, TimerKey, TimerKind};
 use crate::time::Timestamp;
 
 use super::Config;
+use super::commit::Size;
 use super::instance::{Body, Instance};
 use super::message::{ActivityKey, Dispatch, Effect, Response, WorkerId};
 use super::timers::Timers;
@@ -33,7 +34,8 @@ pub(super) struct Work<R> {
     pub(super) sealed: u64,
     pub(super) ops: Vec<Op>,
     pub(super) effects: Vec<Effect<R>>,
-    pub(super) bytes: usize,
+    /// What the commit that is being built has come to.
+    pub(super) size: Size,
     pub(super) timers: Timers,
     /// The attempts that run here, by call.
     pub(super) running: BTreeMap<ActivityKey, u32>,
@@ -60,7 +62,7 @@ impl<R> Work<R> {
         let active = !instance.outstanding.ended()
             && (instance.outstanding.has_activities()
                 || instance.header.problem.is_some()
-                || instance.mailbox.iter().any(|mail| mail.seq.is_some()));
+                || instance.mailbox.has_stored());
         let number = instance.number();
         let changed_active = active != instance.active;
         if changed_active {

@@ -2,7 +2,8 @@
 //! the effects itself.
 //!
 //! Nothing waits for a window: whatever has gathered while the last sync was under way is the next
-//! group. Sending effects back through the engine would cost a quarter of a commit at one step at
+//! group, up to a bound: the engine goes on while a group is being applied, and could add to it for
+//! ever. Sending effects back through the engine would cost a quarter of a commit at one step at
 //! a time.
 
 use std::iter;
@@ -46,6 +47,9 @@ impl<S: Store> Committer<S> {
             for commit in iter::once(first).chain(queue.try_iter()) {
                 let applied = group.apply(&*self.store, commit);
                 applied.map_err(|error| self.failed(error))?;
+                if group.is_full() {
+                    break;
+                }
             }
             let synced = group.sync(&*self.store);
             let Durable { commit, effects } = synced.map_err(|error| self.failed(error))?;

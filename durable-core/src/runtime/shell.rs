@@ -84,10 +84,13 @@ pub(super) struct Launched {
 
 /// Client inputs that may wait for the engine; more, and clients wait before they are let in.
 const MAX_WAITING_INPUTS: usize = 4096;
-/// Inputs taken in before the next commit is sealed.
-const INPUTS_AT_ONCE: usize = 512;
+/// Inputs taken in before the next commit is sealed. More than can wait, by far: an input that is
+/// taken in costs little, and from then on the engine decides whose turn is next.
+const INPUTS_AT_ONCE: usize = 16_384;
+/// Reads served before it; each may have an orchestrator replayed.
+const READS_AT_ONCE: usize = 64;
 /// Sealed commits that may wait for the commit thread.
-const SEALED_AHEAD: usize = 2;
+const SEALED_AHEAD: usize = 1;
 /// With a timer set, the clock is looked at this often at least: it may have been moved.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -306,32 +309,35 @@ impl<S: Store> Shell<S> {
         }
     }
 
+    /// Reads some of what is wanted, and hands on one commit: what arrives meanwhile waits no
+    /// longer than that takes.
     fn hand_on(&mut self) -> Result<(), Stopped> {
         self.read()?;
-        // Reading and handing on take time; a turn is dated when it is taken.
+        // Reading takes time; a turn is dated when it is taken.
         self.engine.tell_time(clock::now());
-        while let Some(Sealed {
+        let Some(Sealed {
             commit,
+            size,
             ops,
             effects,
         }) = self.engine.seal()
-        {
-            let prepared = if ops.is_empty() {
-                None
-            } else {
-                let prepared = self.store.prepare(commit, ops);
-                Some(prepared.map_err(|error| self.stop(error))?)
-            };
-            let to_commit = ToCommit {
-                commit,
-                prepared,
-                effects,
-            };
-            self.commits.send(to_commit).map_err(|_| Stopped)?;
-            self.look_at_space();
-            self.read()?;
-            self.engine.tell_time(clock::now());
-        }
+        else {
+            return Ok(());
+        };
+        let prepared = if ops.is_empty() {
+            None
+        } else {
+            let prepared = self.store.prepare(commit, ops);
+            Some(prepared.map_err(|error| self.stop(error))?)
+        };
+        let to_commit = ToCommit {
+            commit,
+            size,
+            prepared,
+            effects,
+        };
+        self.commits.send(to_commit).map_err(|_| Stopped)?;
+        self.look_at_space();
         Ok(())
     }
 
@@ -357,7 +363,10 @@ impl<S: Store> Shell<S> {
     /// timer index that cannot be read closes the hub: nobody else would ever notice that no timer
     /// fires.
     fn read(&mut self) -> Result<(), Stopped> {
-        while let Some(fetch) = self.engine.next_fetch() {
+        for _ in 0..READS_AT_ONCE {
+            let Some(fetch) = self.engine.next_fetch() else {
+                break;
+            };
             let fetched = match &fetch {
                 Fetch::Instance(key) => self.store.load(key).map(Fetched::Instance),
                 Fetch::Glimpse(id) => self.store.glimpse(id).map(Fetched::Glimpse),

@@ -173,6 +173,7 @@ impl Process {
             };
             self.queue.push_back(ToCommit {
                 commit: sealed.commit,
+                size: sealed.size,
                 prepared,
                 effects: sealed.effects,
             });

@@ -1,0 +1,95 @@
+//! What has arrived for an instance and was not fed yet.
+
+use std::collections::VecDeque;
+use std::collections::vec_deque::{Iter, IterMut};
+
+use crate::history::Event;
+
+/// An event on its way to an instance.
+#[derive(Debug)]
+pub(super) struct Mail<R> {
+    pub(super) event: Event,
+    /// Its number among the stored messages, if it is one.
+    pub(super) seq: Option<u64>,
+    /// Who is told once it is durable.
+    pub(super) reply: Option<R>,
+}
+
+impl<R> Mail<R> {
+    pub(super) fn new(event: Event) -> Self {
+        Self {
+            event,
+            seq: None,
+            reply: None,
+        }
+    }
+}
+
+/// Mail, oldest first; what is stored comes first. It knows its size.
+#[derive(Debug)]
+pub(super) struct Mailbox<R> {
+    mails: VecDeque<Mail<R>>,
+    bytes: usize,
+}
+
+impl<R> Default for Mailbox<R> {
+    fn default() -> Self {
+        Self {
+            mails: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<R> Mailbox<R> {
+    pub(super) fn push(&mut self, mail: Mail<R>) {
+        self.insert(self.mails.len(), mail);
+    }
+
+    /// Puts mail before all that is at `place` or after it.
+    pub(super) fn insert(&mut self, place: usize, mail: Mail<R>) {
+        self.bytes += mail.event.bytes();
+        self.mails.insert(place, mail);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Mail<R>> {
+        let mail = self.mails.pop_front()?;
+        self.bytes -= mail.event.bytes();
+        Some(mail)
+    }
+
+    /// The bytes of all payloads in it.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.mails.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.mails.is_empty()
+    }
+
+    pub(super) fn first(&self) -> Option<&Mail<R>> {
+        self.mails.front()
+    }
+
+    pub(super) fn iter(&self) -> Iter<'_, Mail<R>> {
+        self.mails.iter()
+    }
+
+    pub(super) fn has_stored(&self) -> bool {
+        self.mails.front().is_some_and(|mail| mail.seq.is_some())
+    }
+
+    pub(super) fn all_stored(&self) -> bool {
+        self.mails.back().is_none_or(|mail| mail.seq.is_some())
+    }
+
+    /// What is not stored.
+    pub(super) fn unstored_mut(&mut self) -> IterMut<'_, Mail<R>> {
+        let stored = self.mails.iter().rposition(|mail| mail.seq.is_some());
+        self.mails.range_mut(stored.map_or(0, |last| last + 1)..)
+    }
+}
