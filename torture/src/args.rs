@@ -6,7 +6,9 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::population::Leave;
 use crate::simulate::Mode;
-use crate::{AnyError, child, corrupt, faults, golden, kill, overload, population, simulate};
+use crate::{
+    AnyError, child, corrupt, faults, golden, kill, overload, population, powercut, simulate, soak,
+};
 
 const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
 
@@ -15,6 +17,15 @@ const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
             --rounds N     how often (default 200)
             --seed S       what the load and the moments are made of (default: a new one)
             --instances M  orchestrations under way at once (default 16)
+  powercut  cuts the power of a file system with a hub on it, at any moment, and compares as above;
+          then does so without syncing, which must lose something. Takes root, loop devices,
+          mkfs.ext4 and python3, and skips with a notice where it cannot
+            --rounds N     on how many file systems, each cut once or several times (default 20)
+            --seed S       as above
+  soak    kills as above every few seconds, with thousands of instances under way that are purged
+          when they have ended; neither memory nor disk may grow
+            --minutes M    for how long (default 3)
+            --seed S       as above
   corrupt damages the files of a hub, and looks whether somebody says so
             --cases N      how many copies are damaged (default 280)
             --seed S       what the damage is made of (default: a new one)
@@ -43,6 +54,8 @@ const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
 #[derive(Debug)]
 pub(crate) enum Command {
     Kill(kill::Options),
+    Powercut(powercut::Options),
+    Soak(soak::Options),
     Corrupt(corrupt::Options),
     Faults(faults::Options),
     Golden(golden::Options),
@@ -63,6 +76,8 @@ pub(crate) fn parse() -> Result<Command, AnyError> {
     };
     match command.string()?.as_str() {
         "kill" => kill_options(&mut parser).map(Command::Kill),
+        "powercut" => powercut_options(&mut parser).map(Command::Powercut),
+        "soak" => soak_options(&mut parser).map(Command::Soak),
         "corrupt" => corrupt_options(&mut parser).map(Command::Corrupt),
         "faults" => faults_options(&mut parser).map(Command::Faults),
         "errands" => Ok(Command::Errands),
@@ -86,6 +101,40 @@ fn kill_options(parser: &mut Parser) -> Result<kill::Options, AnyError> {
             Arg::Long("rounds") => options.rounds = parser.value()?.parse()?,
             Arg::Long("seed") => options.seed = parser.value()?.parse()?,
             Arg::Long("instances") => options.instances = parser.value()?.parse()?,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn powercut_options(parser: &mut Parser) -> Result<powercut::Options, AnyError> {
+    let mut options = powercut::Options {
+        rounds: 20,
+        seed: fastrand::u64(..1_000_000_000),
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("rounds") => options.rounds = parser.value()?.parse()?,
+            Arg::Long("seed") => options.seed = parser.value()?.parse()?,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn soak_options(parser: &mut Parser) -> Result<soak::Options, AnyError> {
+    let mut options = soak::Options {
+        minutes: 3.0,
+        seed: fastrand::u64(..1_000_000_000),
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("minutes") => options.minutes = parser.value()?.parse()?,
+            Arg::Long("seed") => options.seed = parser.value()?.parse()?,
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
                 return Err(other.unexpected().into());
             }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::child::{Brief, Call, Death};
-use crate::judge::Breach;
 use crate::line::{complain, say};
 use crate::plan::{Load, Plans, rng};
 use crate::process::{Process, Timeout};
@@ -227,13 +226,11 @@ impl Torture<'_> {
         let model = &self.trial.model;
         let counts = model.counts;
         let deaths = self.deaths;
-        let breaches = |breach| model.breaches(breach);
         format!(
             "kill: rounds={rounds} seed={} died(at_a_moment={}, at_an_apply={}, at_a_sync={}, \
              at_a_read={}; of_these while_opening={}, recovering_again={}) \
-             acknowledged={} (starts={}, events={}, completions={}, terminations={}) reads={} \
-             attempts={} came_through_unacknowledged={} lost={} duplicated={} changed={} \
-             broken={} reopen_max_ms={:.1}",
+             acknowledged={} (starts={}, events={}, completions={}, terminations={}, purges={}) reads={} \
+             attempts={} came_through_unacknowledged={} {} reopen_max_ms={:.1}",
             self.options.seed,
             deaths.at_a_moment,
             deaths.at_an_apply,
@@ -246,13 +243,11 @@ impl Torture<'_> {
             counts.events,
             counts.completions,
             counts.terminations,
+            counts.purges,
             counts.reads,
             counts.attempts,
             counts.came_through,
-            breaches(Breach::Lost),
-            breaches(Breach::Duplicated),
-            breaches(Breach::Changed),
-            breaches(Breach::Broken),
+            model.tally(),
             self.trial.openings.longest.as_secs_f64() * 1e3,
         )
     }

@@ -14,6 +14,8 @@ use crate::plan::Output;
 pub(crate) enum Line {
     /// The hub is open and its worker runs.
     Ready { open_us: u64 },
+    /// The hub would not open.
+    NotOpened { text: String },
     /// It is about to be started.
     Starting { n: u64 },
     /// Its start was acknowledged.
@@ -40,6 +42,12 @@ pub(crate) enum Line {
     Terminated { n: u64 },
     /// Its termination was refused: it has ended.
     TooLate { n: u64 },
+    /// It is about to be purged.
+    Purging { n: u64 },
+    /// Its purge was acknowledged.
+    Purged { n: u64 },
+    /// Its purge was refused: it is not there.
+    Gone { n: u64 },
     /// An attempt at an activity begins.
     Begin {
         n: u64,
@@ -118,9 +126,14 @@ impl Line {
             | Self::Terminating { n }
             | Self::Terminated { n }
             | Self::TooLate { n }
+            | Self::Purging { n }
+            | Self::Purged { n }
+            | Self::Gone { n }
             | Self::Begin { n, .. }
             | Self::End { n, .. } => Some(*n),
-            Self::Ready { .. } | Self::Mishap { .. } | Self::Finished => None,
+            Self::Ready { .. } | Self::NotOpened { .. } | Self::Mishap { .. } | Self::Finished => {
+                None
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 //! ```text
 //! cargo run --release -p durable-torture -- kill --rounds 200
 //! cargo run --release -p durable-torture -- overload
+//! cargo run --release -p durable-torture -- powercut --rounds 20
+//! cargo run --release -p durable-torture -- soak --minutes 60
 //! ```
 //!
 //! Each command is a module with a `run` function. It says what it found in one line of figures,
@@ -14,14 +16,17 @@ mod clock;
 mod corrupt;
 mod faults;
 mod golden;
+mod interrupt;
 mod judge;
 mod kill;
 mod line;
 mod overload;
 mod plan;
 mod population;
+mod powercut;
 mod process;
 mod simulate;
+mod soak;
 mod trial;
 
 use std::error::Error;
@@ -39,7 +44,9 @@ fn main() -> ExitCode {
         Command::Population(options) => population::child::run(&options).map(|()| Verdict::Kept),
         Command::Simulate(options) => simulate::run(&options),
         Command::Overload(options) => overload::run(&options),
-        Command::Child(options) => child::run(&options).map(|()| Verdict::Kept),
+        Command::Powercut(options) => powercut::run(&options),
+        Command::Soak(options) => soak::run(&options),
+        Command::Child(options) => child::run(&options),
     });
     match done {
         Ok(Verdict::Kept) => ExitCode::SUCCESS,

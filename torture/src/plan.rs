@@ -72,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) task: Task,
     /// When it is terminated, if it is.
     pub(crate) terminate_after: Option<Duration>,
+    /// Whether it is purged once it has ended.
+    pub(crate) purge: bool,
     /// When its first event is raised, and how long apart the others are.
     pub(crate) event_pause: Duration,
 }
@@ -90,15 +92,23 @@ pub(crate) enum Load {
     Brisk,
     /// Short lives, each payload of so many bytes.
     Sized(usize),
+    /// Most sleep for up to [`LONGEST_SLEEP_MS`], small payloads of all sizes.
+    Sleepy,
 }
 
-/// The most bytes of payload that one step of an instance is fed with.
+/// Long enough that thousands are under way at a modest rate of starts.
+const LONGEST_SLEEP_MS: u64 = 45_000;
+
+/// The most bytes of payload that one activity is fed with.
 const MAX_STEP: usize = 8 << 20;
+/// What a hub has to allow for that, with what else is in an input.
+pub(crate) const MAX_PAYLOAD: usize = MAX_STEP + (1 << 20);
 
 impl Plans {
     pub(crate) fn of(self, n: u64) -> Plan {
         let mut rng = rng(&[self.seed, n]);
         let program = match rng.u32(0..16) {
+            _ if self.load == Load::Sleepy && rng.bool() => Program::Decide,
             0..5 => Program::Chain,
             5..8 => Program::Fan,
             8..10 => Program::Decide,
@@ -114,7 +124,7 @@ impl Plans {
             Program::Decide | Program::Endless => 1,
         };
         let bytes = match self.load {
-            Load::Brisk => any_size(&mut rng),
+            Load::Brisk | Load::Sleepy => any_size(&mut rng),
             Load::Sized(bytes) => bytes,
         };
         // A fan feeds one activity with the outputs of all others.
@@ -122,16 +132,22 @@ impl Plans {
             Ok(most) if program == Program::Fan => count.min(most.max(1)),
             Ok(_) | Err(_) => count,
         };
+        let longest_sleep_ms = match (self.load, program) {
+            (_, Program::Retry) => 16,
+            (Load::Sleepy, _) => LONGEST_SLEEP_MS,
+            (Load::Brisk | Load::Sized(_), _) => 120,
+        };
         let longest_pause_us = if program == Program::Decide {
-            120_000
+            longest_sleep_ms * 1_000
         } else {
             6_000
         };
         let terminate = program == Program::Endless || rng.u32(0..10) == 0;
+        let purge = self.load == Load::Sleepy || rng.u32(0..4) == 0;
         let task = Task {
             n,
             count,
-            delay_ms: rng.u64(1..120),
+            delay_ms: rng.u64(1..longest_sleep_ms),
             bytes,
             blob: text(&mut rng, bytes),
         };
@@ -139,6 +155,7 @@ impl Plans {
             program,
             task,
             terminate_after: terminate.then(|| Duration::from_millis(rng.u64(0..60))),
+            purge,
             event_pause: Duration::from_micros(rng.u64(0..longest_pause_us)),
         }
     }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -22,6 +22,8 @@ pub(crate) struct Process {
 }
 
 const SIGKILL: i32 = 9;
+/// More lines than these wait in the child.
+const LINES_WAITING: usize = 1 << 14;
 
 impl Process {
     pub(crate) fn start(dir: &Path, brief: &Brief) -> Result<Self, AnyError> {
@@ -32,7 +34,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(LINES_WAITING);
         let out = child.stdout.take().ok_or("a child has no output")?;
         std::thread::spawn(move || {
             whole_lines(out, |line| sender.send(line).is_ok());
@@ -44,6 +46,10 @@ impl Process {
             lines,
             started: Stopwatch::start(),
         })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How long it runs already.
@@ -128,7 +134,7 @@ pub(crate) fn run_for(
         .take()
         .map_or(Ok(()), |mut stdin| stdin.write_all(input));
     let mut out = child.stdout.take().ok_or("a child has no output")?;
-    let (sender, said) = channel();
+    let (sender, said) = sync_channel(1);
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = out.read_to_end(&mut bytes);

@@ -79,6 +79,15 @@ impl Trial {
         Ok(())
     }
 
+    /// Takes in a line that a child may have said after its disk was gone: then it is no wonder
+    /// that something failed. What it says was acknowledged is a promise as ever.
+    pub(crate) fn take_after_a_cut(&mut self, text: &str) -> Result<(), AnyError> {
+        match Line::parse(text) {
+            Ok(Line::Mishap { .. } | Line::NotOpened { .. }) => Ok(self.journal.note(text)?),
+            _ => self.take(text).map(drop),
+        }
+    }
+
     /// Takes in a line of a child. Says whether it is ready with it.
     pub(crate) fn take(&mut self, text: &str) -> Result<bool, AnyError> {
         self.journal.note(text)?;
@@ -94,6 +103,10 @@ impl Trial {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.plans.seed
     }
 
     pub(crate) fn broken(&mut self, text: String) {
@@ -121,5 +134,47 @@ impl Trial {
             complain(&format!("and {more} more"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Load;
+
+    fn mishap() -> String {
+        let text = "the store failed".to_owned();
+        Line::Mishap { text }.to_string()
+    }
+
+    #[test]
+    fn a_disk_that_is_gone_excuses_failures_and_no_loss() {
+        let dir = tempfile::tempdir().unwrap();
+        let plans = Plans {
+            seed: 1,
+            load: Load::Sized(200),
+        };
+        let mut trial = Trial::new(dir.path().join("hub"), dir.path(), plans).unwrap();
+        for line in [Line::Starting { n: 7 }, Line::Started { n: 7 }] {
+            trial.take_after_a_cut(&line.to_string()).unwrap();
+        }
+        trial.take_after_a_cut(&mishap()).unwrap();
+        assert!(trial.holds());
+
+        let [ask, read] = [
+            Line::Ask { n: 7, ask: 1 },
+            Line::Read {
+                n: 7,
+                ask: 1,
+                view: None,
+            },
+        ];
+        trial.take_after_a_cut(&ask.to_string()).unwrap();
+        trial.take_after_a_cut(&read.to_string()).unwrap();
+        assert_eq!(trial.model.violations.len(), 1);
+        assert_eq!(trial.model.violations[0].breach, Breach::Lost);
+
+        trial.take(&mishap()).unwrap();
+        assert_eq!(trial.model.violations[1].breach, Breach::Broken);
     }
 }

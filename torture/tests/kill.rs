@@ -12,7 +12,8 @@ fn a_dozen_kills_lose_nothing() {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{complaints}");
     assert!(
-        said.contains("rounds=15 ") && said.contains(" lost=0 duplicated=0 changed=0 broken=0 "),
+        said.contains("rounds=15 ")
+            && said.contains(" lost=0 duplicated=0 changed=0 refused=0 broken=0 "),
         "{said}"
     );
     // Some of them where the store is called.

@@ -461,6 +461,16 @@ impl TaskHubOptions {
         self
     }
 
+    /// Has commits handed to the operating system and not synced, as sled by itself would, so that
+    /// a harness can show that a power cut then loses them.
+    #[cfg(feature = "simulation")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_data_sync(mut self) -> Self {
+        self.sled.unsynced = true;
+        self
+    }
+
     /// Opens the hub in the directory `path`, creating it if it is missing or empty.
     ///
     /// # Errors

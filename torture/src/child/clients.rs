@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use durable_core::{
     CancellationToken, Client, HubError, InstanceError, OrchestrationStatus, Orchestrator,
-    StartError,
+    PurgeError, StartError,
 };
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
@@ -46,7 +46,35 @@ impl Clients {
             let clients = Arc::clone(self);
             lanes.spawn(async move { clients.drive(n, true).await });
         }
+        for n in brief.ended.iter().copied() {
+            let clients = Arc::clone(self);
+            lanes.spawn(async move { clients.purge(n).await });
+        }
+        let (clients, gone) = (Arc::clone(self), brief.gone.clone());
+        lanes.spawn(async move {
+            for n in gone {
+                clients.look(n).await;
+            }
+        });
+        self.start_new(brief, &mut lanes).await;
+        while let Some(lane) = lanes.join_next().await {
+            if let Err(error) = lane {
+                mishap(format!("a client panicked: {error}"));
+            }
+        }
+    }
+
+    /// Starts what is new, at a pace or as fast as what was started before has ended.
+    async fn start_new(self: &Arc<Self>, brief: &Brief, lanes: &mut JoinSet<()>) {
         let end = brief.first + brief.starts;
+        if let Some(pace) = brief.pace {
+            for n in brief.first..end {
+                tokio::time::sleep(pace).await;
+                let clients = Arc::clone(self);
+                lanes.spawn(async move { clients.drive(n, true).await });
+            }
+            return;
+        }
         for _ in 0..brief.at_once {
             let clients = Arc::clone(self);
             lanes.spawn(async move {
@@ -59,11 +87,6 @@ impl Clients {
                 }
             });
         }
-        while let Some(lane) = lanes.join_next().await {
-            if let Err(error) = lane {
-                mishap(format!("a client panicked: {error}"));
-            }
-        }
     }
 
     async fn drive(&self, n: u64, start: bool) {
@@ -73,21 +96,25 @@ impl Clients {
         }
         let ended = CancellationToken::new();
         let wait = async {
-            self.wait(n).await;
+            let has_ended = self.wait(n).await;
             ended.cancel();
+            has_ended
         };
         let raise = async |name: usize| {
             if name < plan.event_names() {
                 self.raise(n, name, &plan, &ended).await;
             }
         };
-        tokio::join!(
+        let (has_ended, ..) = tokio::join!(
             wait,
             raise(0),
             raise(1),
             self.read(n, &ended),
             self.terminate(n, &plan)
         );
+        if has_ended && plan.purge {
+            self.purge(n).await;
+        }
     }
 
     async fn start(&self, n: u64, plan: &Plan) {
@@ -173,15 +200,25 @@ impl Clients {
         }
     }
 
+    async fn purge(&self, n: u64) {
+        report(&Line::Purging { n });
+        match self.client.purge(id(n)).await {
+            Ok(()) => report(&Line::Purged { n }),
+            Err(PurgeError::NotFound { .. }) => report(&Line::Gone { n }),
+            Err(error) => mishap(format!("purge of {n}: {error}")),
+        }
+    }
+
     /// Reads the status.
     pub(super) async fn look(&self, n: u64) {
         let ask = self.ask(n);
         saw(n, ask, self.client.status(id(n)).await);
     }
 
-    async fn wait(&self, n: u64) {
+    /// Says whether it has ended.
+    async fn wait(&self, n: u64) -> bool {
         let ask = self.ask(n);
-        saw(n, ask, self.client.wait_for_completion(id(n)).await);
+        saw(n, ask, self.client.wait_for_completion(id(n)).await)
     }
 
     fn ask(&self, n: u64) -> u64 {
@@ -191,11 +228,20 @@ impl Clients {
     }
 }
 
-fn saw(n: u64, ask: u64, status: Result<Option<OrchestrationStatus>, HubError>) {
+/// Says whether it has ended.
+fn saw(n: u64, ask: u64, status: Result<Option<OrchestrationStatus>, HubError>) -> bool {
     let view = status.map_err(|error| error.to_string());
     match view.and_then(|status| status.as_ref().map(view_of).transpose()) {
-        Ok(view) => report(&Line::Read { n, ask, view }),
-        Err(error) => mishap(format!("status of {n}: {error}")),
+        Ok(view) => {
+            let ended = |view: &View| view.status.is_terminal();
+            let has_ended = view.as_ref().is_some_and(ended);
+            report(&Line::Read { n, ask, view });
+            has_ended
+        }
+        Err(error) => {
+            mishap(format!("status of {n}: {error}"));
+            false
+        }
     }
 }
 

@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use durable_core::{TaskHub, Worker, WorkerError};
+use durable_core::{OpenError, TaskHub, Worker, WorkerError};
 use serde::{Deserialize, Serialize};
 
 use self::clients::Clients;
 use self::doom::Doom;
 pub(crate) use self::doom::{Call, Death};
-use self::report::report;
-use crate::AnyError;
+use self::report::{mishap, report};
 use crate::clock::Stopwatch;
 use crate::line::Line;
-use crate::plan::{Plans, rng};
+use crate::plan::{MAX_PAYLOAD, Plans, rng};
+use crate::{AnyError, Verdict};
 
 /// How a child is started. The rest it is told through its standard input.
 #[derive(Debug)]
@@ -39,12 +39,18 @@ pub(crate) struct Brief {
     /// New instances that it starts, and how many of them are under way at once.
     pub(crate) starts: u64,
     pub(crate) at_once: u64,
+    /// How long apart they are started, if it does not matter how many are under way.
+    pub(crate) pace: Option<Duration>,
     /// The number of the first new one.
     pub(crate) first: u64,
     /// Instances that exist and were not seen to have ended.
     pub(crate) open: Vec<u64>,
     /// Instances of which it is not known whether they exist.
     pub(crate) unsure: Vec<u64>,
+    /// Instances that have ended and are to be purged.
+    pub(crate) ended: Vec<u64>,
+    /// Instances that were purged, to be looked at once more.
+    pub(crate) gone: Vec<u64>,
     /// Those to be looked at when all others have ended; then the child ends by itself.
     pub(crate) finish: Option<Vec<u64>>,
     /// The most orchestrators in memory.
@@ -53,24 +59,53 @@ pub(crate) struct Brief {
     pub(crate) restarts: u64,
     /// Where it kills itself, if it does.
     pub(crate) death: Option<Death>,
+    /// Whether commits are not synced, so that a power cut loses them.
+    pub(crate) unsynced: bool,
 }
 
-pub(crate) fn run(options: &Options) -> Result<(), AnyError> {
+/// Whatever goes wrong is said in a line, so that it is for the parent to judge.
+pub(crate) fn run(options: &Options) -> Result<Verdict, AnyError> {
     let brief: Brief = serde_json::from_reader(io::stdin().lock())?;
-    tokio::runtime::Builder::new_multi_thread()
+    // Wherever it comes from and whoever catches it: none is ever right.
+    std::panic::set_hook(Box::new(|panic| mishap(panic.to_string())));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()?
-        .block_on(work(options, brief))
+        .build()?;
+    let opening = Stopwatch::start();
+    Ok(runtime.block_on(async {
+        let hub = match open(options, &brief).await {
+            Ok(hub) => hub,
+            Err(error) => {
+                let text = error.to_string();
+                report(&Line::NotOpened { text });
+                return Verdict::Broken;
+            }
+        };
+        match work(hub, brief, opening).await {
+            Ok(()) => Verdict::Kept,
+            Err(error) => {
+                mishap(error.to_string());
+                Verdict::Broken
+            }
+        }
+    }))
 }
 
-async fn work(options: &Options, brief: Brief) -> Result<(), AnyError> {
-    let opening = Stopwatch::start();
-    let mut settings = TaskHub::options().max_live_instances(brief.max_live);
+async fn open(options: &Options, brief: &Brief) -> Result<TaskHub, OpenError> {
+    let mut settings = TaskHub::options()
+        .max_payload(MAX_PAYLOAD)
+        .max_live_instances(brief.max_live);
     if let Some(death) = brief.death {
         settings = settings.store_hook(Arc::new(Doom::new(death)));
     }
-    let hub = settings.open(&options.dir).await?;
+    if brief.unsynced {
+        settings = settings.without_data_sync();
+    }
+    settings.open(&options.dir).await
+}
+
+async fn work(hub: TaskHub, brief: Brief, opening: Stopwatch) -> Result<(), AnyError> {
     let mut worker = Some(hub.worker().register_all().start().await?);
     let open_us = u64::try_from(opening.elapsed().as_micros())?;
     report(&Line::Ready { open_us });

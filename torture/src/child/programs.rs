@@ -138,7 +138,7 @@ async fn take(ctx: OrchestrationContext, name: &str, count: u32) -> Result<Vec<u
 
 #[orchestrator]
 pub(super) async fn retry(ctx: OrchestrationContext, task: Task) -> Result<Output, AnyError> {
-    let policy = RetryPolicy::exponential(MAX_ATTEMPTS, Duration::from_millis(task.delay_ms % 16));
+    let policy = RetryPolicy::exponential(MAX_ATTEMPTS, Duration::from_millis(task.delay_ms));
     let input = task.step(0, task.blob.clone());
     ctx.call_activity::<flaky>((input, task.count))
         .retry(policy)

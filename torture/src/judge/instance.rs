@@ -25,6 +25,8 @@ pub(super) struct Known {
     existed_at_start: bool,
     end: Option<(RuntimeStatus, Option<End>)>,
     termination: Termination,
+    /// How often somebody has tried to purge it.
+    purge_attempts: u32,
     /// It was seen to be terminated in this round: an attempt that was on its way may still begin,
     /// in later rounds none.
     last_round: Option<u64>,
@@ -47,6 +49,8 @@ enum Termination {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Floor {
     exists: bool,
+    /// It was purged.
+    gone: bool,
     stage: Stage,
     progress: u32,
 }
@@ -83,6 +87,10 @@ pub(super) struct Begun {
 impl Known {
     pub(super) fn exists(&self) -> bool {
         self.floor.exists
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.floor.gone
     }
 
     pub(super) fn floor(&self) -> Floor {
@@ -144,6 +152,26 @@ impl Known {
         self.floor.stage = Stage::Ended;
     }
 
+    pub(super) fn purging(&mut self) {
+        self.purge_attempts += 1;
+    }
+
+    pub(super) fn purged(&mut self) -> Judged {
+        if std::mem::replace(&mut self.floor.gone, true) {
+            return duplicated("it was purged twice");
+        }
+        Ok(())
+    }
+
+    /// Its purge was refused because it is not there: that was an earlier one, unless it is lost.
+    pub(super) fn not_there(&mut self) -> Judged {
+        self.floor.gone = true;
+        if self.purge_attempts < 2 {
+            return lost("it is not there, and nobody had purged it before");
+        }
+        Ok(())
+    }
+
     /// A status was read that was asked for at `floor`. Says whether it has ended.
     pub(super) fn read(
         &mut self,
@@ -153,12 +181,16 @@ impl Known {
         round: u64,
     ) -> Judged<bool> {
         let Some(view) = view else {
-            return if floor.exists {
-                lost("its start was acknowledged, and it is not there")
-            } else {
-                Ok(false)
-            };
+            if self.purge_attempts > 0 {
+                self.floor.gone = true;
+            } else if floor.exists {
+                return lost("its start was acknowledged, and it is not there");
+            }
+            return Ok(false);
         };
+        if floor.gone {
+            return lost("its purge was acknowledged, and it is there");
+        }
         if let Some(problem) = &view.problem {
             return Err((Breach::Broken, format!("it does not go on: {problem}")));
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::instance::{Begun, Floor, Judged, Known};
+use super::tally::Tally;
 use crate::child::Brief;
 use crate::line::Line;
 use crate::plan::Plans;
@@ -17,6 +18,8 @@ pub(crate) enum Breach {
     Duplicated,
     /// Something that was fixed is different now, or never was what it should be.
     Changed,
+    /// The hub would not open any more.
+    Refused,
     /// The library failed, or stood still.
     Broken,
 }
@@ -46,6 +49,7 @@ pub(crate) struct Counts {
     pub(crate) events: u64,
     pub(crate) completions: u64,
     pub(crate) terminations: u64,
+    pub(crate) purges: u64,
     pub(crate) reads: u64,
     pub(crate) attempts: u64,
     /// Starts that were not acknowledged, and had happened.
@@ -55,7 +59,7 @@ pub(crate) struct Counts {
 impl Counts {
     /// What was promised, and is checked.
     pub(crate) fn acknowledged(self) -> u64 {
-        self.starts + self.events + self.completions + self.terminations
+        self.starts + self.events + self.completions + self.terminations + self.purges
     }
 }
 
@@ -67,6 +71,13 @@ pub(crate) struct Model {
     known: BTreeMap<u64, Known>,
     /// Those that were not seen to have ended.
     open: BTreeSet<u64>,
+    /// Those that have ended, and are to be purged.
+    ended: BTreeSet<u64>,
+    /// Those whose purge was acknowledged, and when; forgotten when a later child has not found
+    /// them.
+    gone: BTreeMap<u64, u64>,
+    /// The number of the next new one.
+    next: u64,
     /// What was known when something was asked that was not answered yet.
     asked: BTreeMap<u64, Floor>,
     pub(crate) counts: Counts,
@@ -80,6 +91,9 @@ impl Model {
             round: 0,
             known: BTreeMap::new(),
             open: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            next: 0,
             asked: BTreeMap::new(),
             counts: Counts::default(),
             violations: Vec::new(),
@@ -101,19 +115,29 @@ impl Model {
             round: self.round,
             starts: 0,
             at_once: 0,
-            first: self.known.last_key_value().map_or(0, |(n, _)| n + 1),
+            pace: None,
+            first: self.next,
             open,
             unsure,
+            ended: self.ended.iter().copied().collect(),
+            gone: self.gone.keys().copied().collect(),
             finish: None,
             max_live: 20_000,
             restarts: 0,
             death: None,
+            unsynced: false,
         }
     }
 
-    /// All instances there ever were.
+    /// All instances there ever were, but those that are gone.
     pub(crate) fn all(&self) -> Vec<u64> {
-        self.known.keys().copied().collect()
+        let is_there = |n: &u64| !self.gone.contains_key(n);
+        self.known.keys().copied().filter(is_there).collect()
+    }
+
+    /// How many instances there are to know of.
+    pub(crate) fn known(&self) -> usize {
+        self.known.len()
     }
 
     /// Those that are still under way although all should have ended.
@@ -121,9 +145,18 @@ impl Model {
         self.open.iter().copied().collect()
     }
 
-    pub(crate) fn breaches(&self, breach: Breach) -> usize {
-        let same = |violation: &&Violation| violation.breach == breach;
-        self.violations.iter().filter(same).count()
+    /// The share of the instances that have ended, and rightly, of those that were started.
+    pub(crate) fn share_right(&self) -> f64 {
+        let started = self.counts.starts + self.counts.came_through;
+        let wrong: BTreeSet<u64> = self.violations.iter().filter_map(|v| v.instance).collect();
+        let right = self.counts.completions.saturating_sub(wrong.len() as u64);
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let share = right as f64 / started.max(1) as f64;
+        share
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        Tally::of(&self.violations)
     }
 
     /// Takes in a line. What contradicts what is known becomes a violation.
@@ -146,11 +179,15 @@ impl Model {
             if let Line::Mishap { text } = line {
                 return Err((Breach::Broken, text.clone()));
             }
+            if let Line::NotOpened { text } = line {
+                return Err((Breach::Refused, text.clone()));
+            }
             return Ok(());
         };
         if matches!(line, Line::Starting { .. }) && !self.known.contains_key(&n) {
             self.known.insert(n, Known::default());
             self.open.insert(n);
+            self.next = self.next.max(n + 1);
         }
         let Some(known) = self.known.get_mut(&n) else {
             return Err((Breach::Changed, format!("nobody has started it: {line}")));
@@ -176,8 +213,17 @@ impl Model {
                 let ended = known.read(&plan, floor, view.as_ref(), self.round)?;
                 if ended && self.open.remove(&n) {
                     self.counts.completions += 1;
+                    if plan.purge {
+                        self.ended.insert(n);
+                    }
                 }
             }
+            Line::Purging { .. } => known.purging(),
+            Line::Purged { .. } => {
+                known.purged()?;
+                self.counts.purges += 1;
+            }
+            Line::Gone { .. } => known.not_there()?,
             Line::Terminating { .. } => known.terminating(),
             Line::Terminated { .. } => {
                 known.terminated(self.round)?;
@@ -201,8 +247,25 @@ impl Model {
                 };
                 known.begin(&plan, *step, begun)?;
             }
-            Line::End { .. } | Line::Ready { .. } | Line::Mishap { .. } | Line::Finished => {}
+            Line::End { .. }
+            | Line::Ready { .. }
+            | Line::NotOpened { .. }
+            | Line::Mishap { .. }
+            | Line::Finished => {}
+        }
+        if known.is_gone() {
+            self.gone(n, matches!(line, Line::Read { .. }));
         }
         Ok(())
+    }
+
+    /// One that is gone is looked at once more by a later child, and then forgotten.
+    fn gone(&mut self, n: u64, was_looked_at: bool) {
+        self.ended.remove(&n);
+        let since = *self.gone.entry(n).or_insert(self.round);
+        if was_looked_at && since < self.round {
+            self.gone.remove(&n);
+            self.known.remove(&n);
+        }
     }
 }

@@ -102,6 +102,16 @@ impl Story {
             .says(Line::Terminated { n })
     }
 
+    fn purging(self) -> Self {
+        let n = self.n;
+        self.says(Line::Purging { n })
+    }
+
+    fn purged(self) -> Self {
+        let n = self.n;
+        self.purging().says(Line::Purged { n })
+    }
+
     /// It is seen to have ended as planned, with these events.
     fn ends_with(self, events: [&[u64]; 2]) -> Self {
         let events = events.map(<[u64]>::to_vec);
@@ -155,6 +165,55 @@ fn what_goes_well_holds() {
     // Killed before the result of the second step was recorded.
     let chain = chain.killed().begins(1, 1).begins(2, 1).sees(Running, 2);
     chain.ends_with([&[], &[]]).ends_with([&[], &[]]).holds();
+}
+
+#[test]
+fn what_was_purged_is_looked_for_once_more_and_forgotten() {
+    let ended = long_chain().ends_with([&[], &[]]).purged();
+    let n = ended.n;
+    assert!(ended.model.all().is_empty());
+    assert_eq!(ended.model.brief().gone, [n]);
+    let looked_for = ended.asks().told(None);
+    assert_eq!(looked_for.model.known(), 1, "not by the same child");
+    let looked_for = looked_for.killed().asks().told(None);
+    assert_eq!(looked_for.model.known(), 0);
+    assert!(looked_for.model.brief().gone.is_empty());
+    assert!(looked_for.model.brief().first > n, "no number comes again");
+    looked_for.holds();
+}
+
+#[test]
+fn a_purge_that_was_not_acknowledged_may_have_happened_or_not() {
+    let unsure = || long_chain().ends_with([&[], &[]]).purging().killed();
+    let n = unsure().n;
+    unsure().asks().told(None).holds();
+    unsure().ends_with([&[], &[]]).holds();
+    unsure().purged().holds();
+    unsure().purging().says(Line::Gone { n }).holds();
+    let gone = unsure().asks().told(None).ends_with([&[], &[]]);
+    gone.breaks(Breach::Lost, "its purge was acknowledged");
+}
+
+#[test]
+fn a_purge_that_was_lost_or_done_twice_is_found() {
+    let purged = || long_chain().ends_with([&[], &[]]).purged();
+    let back = purged().killed().ends_with([&[], &[]]);
+    back.breaks(Breach::Lost, "its purge was acknowledged");
+    let twice = purged().killed().purged();
+    twice.breaks(Breach::Duplicated, "it was purged twice");
+    let story = long_chain().ends_with([&[], &[]]).purging();
+    let n = story.n;
+    let gone = story.says(Line::Gone { n });
+    gone.breaks(Breach::Lost, "nobody had purged it");
+}
+
+#[test]
+fn a_hub_that_does_not_open_is_found() {
+    let text = "it is damaged".to_owned();
+    let refused = long_chain().says(Line::NotOpened { text });
+    let tally = refused.model.tally().to_string();
+    assert_eq!(tally, "lost=0 duplicated=0 changed=0 refused=1 broken=0");
+    refused.breaks(Breach::Refused, "it is damaged");
 }
 
 #[test]

@@ -114,6 +114,8 @@ impl<'a> Copier<'a> {
         copier.step(Step::Made)?;
         copier.copy()?;
         copier.step(Step::Copied)?;
+        let guarded = copier.target.guard().map_err(Failure::Io);
+        guarded.map_err(|failure| copier.target_error(failure))?;
         // So that little is left to sync while commits wait.
         copier.sync()?;
         copier.compare()?;

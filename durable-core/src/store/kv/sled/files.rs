@@ -8,17 +8,20 @@ use super::SledOptions;
 use super::anchor::{Anchor, State};
 use super::directory::{Directory, io_error, sync_directory, sync_file};
 use super::engine::{Engine, Failure, SEGMENT};
-use super::generation::Generation;
+use super::generation::{Generation, close_gate};
 use crate::store::OpenError;
 
 /// Makes sled's files for a new hub, and then says so in the anchor.
 pub(super) fn create(
     directory: &Arc<Directory>,
     anchor: &mut Anchor,
-    cache_capacity: u64,
+    options: &SledOptions,
 ) -> Result<Generation, OpenError> {
     remove_unfinished(directory, &directory.data(anchor.generation()))?;
-    let generation = make(directory, anchor.generation(), cache_capacity)?;
+    let generation = make(directory, anchor.generation(), options.cache_capacity)?;
+    if !options.unsynced {
+        generation.guard().map_err(io_error(directory.path()))?;
+    }
     anchor
         .set_state(State::Ready)
         .map_err(io_error(directory.path()))?;
@@ -70,6 +73,14 @@ pub(super) fn reopen(
         }
     }
     refuse_blobs(directory, &data)?;
+    let gate = if options.unsynced {
+        None
+    } else {
+        Some(close_gate(&data.join("db")).map_err(io_error(&data))?)
+    };
+    // What is in the log from here on is durable before sled acts on it: it makes a snapshot of what
+    // it reads, which it syncs, and counts as free what the newest of it has replaced.
+    sync_file(&data.join("db"))?;
     let engine = Engine::open(&data, options.cache_capacity)
         .map_err(|failure| open_error(directory, &data, failure))?;
     refuse_blobs(directory, &data)?;
@@ -88,7 +99,7 @@ pub(super) fn reopen(
             had: mark.commit,
         });
     }
-    Generation::new(engine, data, directory)
+    Ok(Generation::new(engine, data, directory)?.behind(gate))
 }
 
 /// Pages in files of their own are never synced by sled, so there must be none.

@@ -3,6 +3,7 @@ mod compaction;
 mod creation;
 mod damage;
 mod opening;
+mod reuse;
 mod world;
 
 use std::collections::BTreeMap;
