@@ -369,7 +369,11 @@ impl<R> Work<R> {
     /// What arrives for an instance that has ended is not taken.
     fn refuse_rest(&mut self, instance: &mut Instance<R>) {
         let status = instance.header.status;
-        for _ in 0..self.config.events_per_turn {
+        // What is stored goes with the end, in one commit: nobody loads the instance again.
+        for refused in 0.. {
+            if refused >= self.config.events_per_turn && !instance.mailbox.has_stored() {
+                break;
+            }
             let Some(Mail { event, seq, reply }) = instance.mailbox.pop() else {
                 break;
             };
