@@ -104,6 +104,7 @@ pub fn plant(bug: Option<Planted>) {
     PLANTED.set(bug);
 }
 
+#[cfg(feature = "simulation")]
 pub(crate) fn is_planted(bug: Planted) -> bool {
     PLANTED.get() == Some(bug)
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ::sled::{Db, IVec, Iter};
 
-use super::readable;
+use super::{readable, tail};
 use crate::store::CopyError;
 
 /// A key and its value; none where the key was removed.
@@ -117,6 +117,13 @@ impl Engine {
     pub(super) fn open(directory: &Path, cache_capacity: u64) -> Result<Self, Failure> {
         wait_for_earlier_threads(&directory.join("db"))?;
         remove_unfinished_snapshots(directory)?;
+        let cut = tail::cut(directory)?;
+        if cut > 0 {
+            tracing::warn!(
+                segments = cut,
+                "what was not synced before a power cut was cut off"
+            );
+        }
         match start(directory, cache_capacity) {
             // A snapshot only caches what the log says; without it sled reads the log from the start.
             Err(Failure::Damaged(_)) if set_snapshots_aside(directory)? => {

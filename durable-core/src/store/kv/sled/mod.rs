@@ -38,6 +38,7 @@ mod keys;
 mod readable;
 mod reuse;
 mod steps;
+mod tail;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::engine::{SEGMENT, snapshots};
 
 /// Checksum, place in the log, how far the log was stable.
-const HEADER: usize = 4 + 8 + 8;
+pub(super) const HEADER: usize = 4 + 8 + 8;
 
 /// Reads the beginning of every segment, and the whole of those that the newest snapshot does not
 /// cover. Returns how many these were.
@@ -53,7 +53,7 @@ fn covered(directory: &Path) -> io::Result<u64> {
 }
 
 /// Where in the log a segment is; [`None`] if sled would not take it for one.
-fn place(header: &[u8]) -> Option<u64> {
+pub(super) fn place(header: &[u8]) -> Option<u64> {
     let (checksum, rest) = header.split_first_chunk::<4>()?;
     if crc32fast::hash(rest) ^ u32::MAX != u32::from_le_bytes(*checksum) {
         return None;
