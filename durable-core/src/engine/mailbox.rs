@@ -25,11 +25,14 @@ impl<R> Mail<R> {
     }
 }
 
-/// Mail, oldest first; what is stored comes first. It knows its size.
+/// Mail, oldest first; what is stored comes before what is not, but for a termination. It knows its
+/// size.
 #[derive(Debug)]
 pub(super) struct Mailbox<R> {
     mails: VecDeque<Mail<R>>,
     bytes: usize,
+    /// How many are stored.
+    stored: usize,
 }
 
 impl<R> Default for Mailbox<R> {
@@ -37,6 +40,7 @@ impl<R> Default for Mailbox<R> {
         Self {
             mails: VecDeque::new(),
             bytes: 0,
+            stored: 0,
         }
     }
 }
@@ -49,12 +53,14 @@ impl<R> Mailbox<R> {
     /// Puts mail before all that is at `place` or after it.
     pub(super) fn insert(&mut self, place: usize, mail: Mail<R>) {
         self.bytes += mail.event.bytes();
+        self.stored += usize::from(mail.seq.is_some());
         self.mails.insert(place, mail);
     }
 
     pub(super) fn pop(&mut self) -> Option<Mail<R>> {
         let mail = self.mails.pop_front()?;
         self.bytes -= mail.event.bytes();
+        self.stored -= usize::from(mail.seq.is_some());
         Some(mail)
     }
 
@@ -80,14 +86,19 @@ impl<R> Mailbox<R> {
     }
 
     pub(super) fn has_stored(&self) -> bool {
-        self.mails.front().is_some_and(|mail| mail.seq.is_some())
+        self.stored > 0
     }
 
     pub(super) fn all_stored(&self) -> bool {
-        self.mails.back().is_none_or(|mail| mail.seq.is_some())
+        self.stored == self.mails.len()
     }
 
-    /// What is not stored.
+    /// So much of what was not stored is now.
+    pub(super) fn note_stored(&mut self, mails: usize) {
+        self.stored += mails;
+    }
+
+    /// What is not stored, behind all that is.
     pub(super) fn unstored_mut(&mut self) -> IterMut<'_, Mail<R>> {
         let stored = self.mails.iter().rposition(|mail| mail.seq.is_some());
         self.mails.range_mut(stored.map_or(0, |last| last + 1)..)

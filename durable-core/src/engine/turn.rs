@@ -397,7 +397,9 @@ impl<R> Work<R> {
         let number = instance.number();
         let mut new = false;
         let mut mailbox = std::mem::take(&mut instance.mailbox);
+        let mut stored = 0;
         for mail in mailbox.unstored_mut().take(self.config.events_per_turn) {
+            stored += 1;
             self.size.events += 1;
             new |= matches!(mail.event, Event::Started(_));
             self.stored_instead(instance, &mail.event);
@@ -414,6 +416,7 @@ impl<R> Work<R> {
                 self.effects.push(Effect::Reply(reply, Response::Done));
             }
         }
+        mailbox.note_stored(stored);
         instance.mailbox = mailbox;
         new
     }
