@@ -8,6 +8,7 @@ use crate::population::Leave;
 use crate::simulate::Mode;
 use crate::{
     AnyError, child, corrupt, faults, golden, kill, overload, population, powercut, simulate, soak,
+    space,
 };
 
 const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
@@ -48,7 +49,12 @@ const USAGE: &str = "usage: durable-torture COMMAND [OPTIONS]
             --events N     for one instance (default 100,000)
             --instances M  that are busy all the time (default 10,000)
             --seconds S    how long they are (default 10)
-            --bound-ms MS  what the p99 of a turn's delay may be (default 100)";
+            --bound-ms MS  what the p99 of a turn's delay may be (default 100)
+  space   writes and purges instances again and again; the files must end below 3 times the
+          largest live set
+            --cycles N     how often (default 168)
+            --instances M  how many at a time (default 10,000)
+            --factor F     the hub's compaction factor (default 3; 0: no compaction)";
 
 /// What is to be done.
 #[derive(Debug)]
@@ -63,6 +69,7 @@ pub(crate) enum Command {
     Errands,
     Simulate(simulate::Options),
     Overload(overload::Options),
+    Space(space::Options),
     /// The process that is killed; started by the others.
     Child(child::Options),
     /// A process that makes or looks at instances; started by the others.
@@ -85,6 +92,7 @@ pub(crate) fn parse() -> Result<Command, AnyError> {
         what @ ("make" | "look") => population_options(&mut parser, what).map(Command::Population),
         "simulate" => simulate_options(&mut parser).map(Command::Simulate),
         "overload" => overload_options(&mut parser).map(Command::Overload),
+        "space" => space_options(&mut parser).map(Command::Space),
         "child" => child_options(&mut parser).map(Command::Child),
         other => Err(format!("there is no command `{other}`\n{USAGE}").into()),
     }
@@ -182,6 +190,25 @@ fn overload_options(parser: &mut Parser) -> Result<overload::Options, AnyError> 
             Arg::Long("instances") => options.instances = parser.value()?.parse()?,
             Arg::Long("seconds") => options.seconds = parser.value()?.parse()?,
             Arg::Long("bound-ms") => options.bound_ms = parser.value()?.parse()?,
+            other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
+                return Err(other.unexpected().into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn space_options(parser: &mut Parser) -> Result<space::Options, AnyError> {
+    let mut options = space::Options {
+        cycles: 168,
+        instances: 10_000,
+        factor: 3,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("cycles") => options.cycles = parser.value()?.parse()?,
+            Arg::Long("instances") => options.instances = parser.value()?.parse()?,
+            Arg::Long("factor") => options.factor = parser.value()?.parse()?,
             other @ (Arg::Short(_) | Arg::Long(_) | Arg::Value(_)) => {
                 return Err(other.unexpected().into());
             }

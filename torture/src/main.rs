@@ -5,6 +5,7 @@
 //! cargo run --release -p durable-torture -- overload
 //! cargo run --release -p durable-torture -- powercut --rounds 20
 //! cargo run --release -p durable-torture -- soak --minutes 60
+//! cargo run --release -p durable-torture -- space --cycles 168 --instances 10000
 //! ```
 //!
 //! Each command is a module with a `run` function. It says what it found in one line of figures,
@@ -27,6 +28,7 @@ mod powercut;
 mod process;
 mod simulate;
 mod soak;
+mod space;
 mod trial;
 
 use std::error::Error;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Powercut(options) => powercut::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Child(options) => child::run(&options),
+        Command::Space(options) => space::run(&options),
     });
     match done {
         Ok(Verdict::Kept) => ExitCode::SUCCESS,

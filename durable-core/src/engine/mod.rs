@@ -84,6 +84,9 @@ pub(crate) struct Config {
     pub(crate) timer_window: usize,
     /// Bytes that are to be free on the disk for something new to be started; 0: any number will do.
     pub(crate) min_free_space: u64,
+    /// How many times as large as what is in use the files may become before they are compacted;
+    /// 0: any number.
+    pub(crate) compaction_factor: u64,
 }
 
 impl Default for Config {
@@ -101,6 +104,7 @@ impl Default for Config {
             events_per_turn: 256,
             timer_window: 4096,
             min_free_space: 64 * 1024 * 1024,
+            compaction_factor: 3,
         }
     }
 }

@@ -146,7 +146,8 @@ impl TaskHub {
     /// takes about a second for each 100,000 records, as much free space as what is in use, and
     /// memory for a second [cache](TaskHubOptions::cache_capacity). Everything else goes on: a
     /// commit waits some milliseconds longer at most. A kill or a power cut at any moment leaves
-    /// either the old files or the new ones, whole.
+    /// either the old files or the new ones, whole. A hub [does it by
+    /// itself](TaskHubOptions::compaction_factor), too.
     ///
     /// A hub in memory has nothing to give back. If the future is dropped the compaction goes on;
     /// [closing](Self::close) the hub ends it.
@@ -381,6 +382,22 @@ impl TaskHubOptions {
     pub fn min_free_space(mut self, bytes: u64) -> Self {
         self.config.min_free_space = bytes;
         self.sled.reserve = bytes;
+        self
+    }
+
+    /// How many times as large as [what is in use](crate::HubStats::live_bytes) the hub's files may
+    /// become before they are [compacted](TaskHub::compact) by themselves. Default: 3; 0 switches
+    /// it off, and 1 counts as 2.
+    ///
+    /// A hub of less than 4 MiB is left alone, and so is one whose files would not become smaller
+    /// by a third. The files are looked at after each MiB that were written or became free. A
+    /// compaction that fails is logged as a warning, and tried again after another 64 MiB.
+    #[must_use]
+    pub fn compaction_factor(mut self, times: u32) -> Self {
+        self.config.compaction_factor = match times {
+            0 => 0,
+            times => u64::from(times.max(2)),
+        };
         self
     }
 

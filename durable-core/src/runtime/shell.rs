@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::activities::Jobs;
 use super::clock;
 use super::committer::Committer;
+use super::copying::{AutoCompaction, Sizes};
 use super::health::Condition;
 use super::space::SpaceGuard;
 use super::verify::{Order, Verifier};
@@ -201,6 +202,7 @@ fn run<S: Store>(
     match committer {
         Ok(committer) => {
             let copies = Arc::clone(&store) as Arc<dyn Copies>;
+            let live = store.live_bytes();
             let mut shell = Shell {
                 engine,
                 store,
@@ -210,6 +212,7 @@ fn run<S: Store>(
                 condition,
                 space: SpaceGuard::new(config.min_free_space),
                 verifier: Verifier::default(),
+                compaction: AutoCompaction::new(config.compaction_factor, live),
             };
             shell.look_at_space();
             // Nobody may wait for the hub any more.
@@ -241,6 +244,7 @@ struct Shell<S: Store> {
     condition: Condition,
     space: SpaceGuard,
     verifier: Verifier,
+    compaction: AutoCompaction,
 }
 
 impl<S: Store> Shell<S> {
@@ -338,6 +342,7 @@ impl<S: Store> Shell<S> {
         };
         self.commits.send(to_commit).map_err(|_| Stopped)?;
         self.look_at_space();
+        self.look_at_files();
         Ok(())
     }
 
@@ -350,6 +355,21 @@ impl<S: Store> Shell<S> {
                 let shortage = self.space.shortage();
                 self.engine.tell_space(shortage);
                 self.condition.tell_space(shortage);
+            }
+        }
+    }
+
+    /// Compacts if the files have become too large, and if it is time to look.
+    fn look_at_files(&mut self) {
+        let now = Sizes {
+            written: self.engine.written(),
+            live: self.store.live_bytes(),
+        };
+        if self.compaction.is_due(now) {
+            match self.store.size_on_disk() {
+                Ok(disk) => self.compaction.looked(now, disk, &self.store),
+                // Whatever ails the store, the next commit meets it.
+                Err(error) => tracing::debug!(%error, "cannot measure the files"),
             }
         }
     }

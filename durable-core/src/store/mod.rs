@@ -243,6 +243,12 @@ pub(crate) trait Store: Copies {
     /// What there is, as of everything that was prepared. Scans nothing.
     fn stats(&self) -> Result<HubStats, StoreError>;
 
+    /// Bytes of what was prepared so far and not removed.
+    fn live_bytes(&self) -> u64;
+
+    /// Bytes of the files.
+    fn size_on_disk(&self) -> Result<u64, StoreError>;
+
     /// Bytes that are free where it is kept, if that is known.
     fn free_space(&self) -> Option<u64>;
 }

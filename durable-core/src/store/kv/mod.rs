@@ -294,6 +294,14 @@ impl<K: KeyValue> Store for KvStore<K> {
         })
     }
 
+    fn live_bytes(&self) -> u64 {
+        self.ledger(|ledger| ledger.meta.counts.bytes)
+    }
+
+    fn size_on_disk(&self) -> Result<u64, StoreError> {
+        self.kv.size_on_disk()
+    }
+
     fn free_space(&self) -> Option<u64> {
         self.kv.free_space()
     }

@@ -27,7 +27,7 @@ use crate::store::CopyError;
 /// The most that is copied at once.
 #[derive(Clone, Copy, Debug)]
 struct Budget {
-    /// Inserting a pair costs sled some 5 µs.
+    /// Inserting a pair costs sled some 10 µs.
     pairs: usize,
     bytes: usize,
 }
@@ -36,7 +36,7 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             pairs: 128,
-            bytes: 64 << 10,
+            bytes: 512 << 10,
         }
     }
 }
@@ -184,12 +184,8 @@ impl<'a> Copier<'a> {
     /// Copies a chunk and returns where the next one begins.
     fn copy_chunk(&self, from: &[u8], budget: Budget) -> Result<Option<IVec>, CopyError> {
         let chunk = self.read_source(from, budget)?;
-        let mut batch = Batch::default();
-        for (key, value) in chunk.pairs {
-            batch.insert(key, value);
-        }
-        let applied = self.target.engine.apply(batch);
-        applied.map_err(|(failure, _)| self.target_error(failure))?;
+        let loaded = self.target.engine.load(&chunk.pairs);
+        loaded.map_err(|failure| self.target_error(failure))?;
         Ok(chunk.next)
     }
 

@@ -82,9 +82,9 @@ fn a_copy_catches_up_with_commits_at_its_end() {
             if matches!(step, Step::Chunk | Step::Comparison) {
                 let n = seen.fetch_add(1, Ordering::Relaxed);
                 // More than a chunk is by default.
-                let key = |at: usize| [b"z".as_slice(), &(n * 10 + at).to_be_bytes()].concat();
+                let key = |at: usize| [b"z".as_slice(), &(n * 40 + at).to_be_bytes()].concat();
                 let value = vec![0; MAX_VALUE];
-                let writes = (0..10).map(|at| put(&key(at), &value)).collect();
+                let writes = (0..40).map(|at| put(&key(at), &value)).collect();
                 apply(&*world.store(), writes);
             }
             // It would go on for ever.
@@ -101,7 +101,7 @@ fn a_copy_catches_up_with_commits_at_its_end() {
         apply(&*world.store(), vec![write]);
     }
     world.store().compact().unwrap();
-    assert_eq!(pairs(&world.store()).len(), 255 + n_steps(&seen) * 10);
+    assert_eq!(pairs(&world.store()).len(), 255 + n_steps(&seen) * 40);
 }
 
 fn n_steps(seen: &AtomicUsize) -> usize {
