@@ -73,7 +73,7 @@ fn raise(data: &str) -> Command {
 fn open(kv: &MemoryKv) -> Process {
     let config = Config {
         max_waiting: 4,
-        max_waiting_bytes: 100,
+        max_waiting_bytes: 1_000,
         ..Config::default()
     };
     let mut process = Process::start(kv, &Arc::new(Faults::default()), config).expect("opens");
@@ -140,7 +140,7 @@ fn what_waits_for_an_instance_that_does_not_go_on_is_bounded() {
     process.engine.handle(Input::WorkerStopped(1));
     let started = ask(&mut process, start(&[Node::Call(Work::well(1))]));
     assert!(matches!(started, Response::Done));
-    let too_long = ask(&mut process, raise(&"x".repeat(200)));
+    let too_long = ask(&mut process, raise(&"x".repeat(2_000)));
     assert!(matches!(too_long, Response::TooManyWaiting), "{too_long:?}");
     for _ in 0..3 {
         assert!(matches!(ask(&mut process, raise("x")), Response::Done));

@@ -201,7 +201,10 @@ async fn a_database_that_was_emptied_begins_anew_behind_what_was() {
 #[tokio::test]
 async fn of_a_shortened_database_what_can_be_read_is_right() {
     let place = Place::new();
-    let hub = place.open().await;
+    // Where its files are must be known.
+    let hub = place
+        .open_with(TaskHub::options().compaction_factor(0))
+        .await;
     let started = worker(&hub, &Steps::free().0).start().await.unwrap();
     for n in 0..40 {
         let text = format!("{n}{}", "x".repeat(100_000));
