@@ -72,26 +72,44 @@ impl Driver {
 
     /// Reads and seals, and applies nothing.
     pub(super) fn settle(&mut self) {
-        self.engine.advance(self.now, self.durable);
+        self.advance();
         loop {
-            while let Some(fetch) = self.engine.next_fetch() {
-                let fetched = match &fetch {
-                    Fetch::Instance(key) => self.store.load(key).map(Fetched::Instance),
-                    Fetch::Glimpse(id) => self.store.glimpse(id).map(Fetched::Glimpse),
-                    Fetch::Timers { after, limit } => {
-                        self.store.timers(*after, *limit).map(Fetched::Timers)
-                    }
-                };
-                self.engine.fetched(&fetch, fetched);
-            }
-            let Some(sealed) = self.engine.seal() else {
+            while self.read().is_some() {}
+            if !self.seal() {
                 break;
-            };
-            let prepared = (!sealed.ops.is_empty())
-                .then(|| self.store.prepare(sealed.commit, sealed.ops).unwrap());
-            self.sealed
-                .push_back((sealed.commit, prepared, sealed.effects));
+            }
         }
+    }
+
+    /// Tells the time, and what is durable.
+    pub(super) fn advance(&mut self) {
+        self.engine.advance(self.now, self.durable);
+    }
+
+    /// Reads what is wanted next, and returns what that was.
+    pub(super) fn read(&mut self) -> Option<Fetch> {
+        let fetch = self.engine.next_fetch()?;
+        let fetched = match &fetch {
+            Fetch::Instance(key) => self.store.load(key).map(Fetched::Instance),
+            Fetch::Glimpse(id) => self.store.glimpse(id).map(Fetched::Glimpse),
+            Fetch::Timers { after, limit } => {
+                self.store.timers(*after, *limit).map(Fetched::Timers)
+            }
+        };
+        self.engine.fetched(&fetch, fetched);
+        Some(fetch)
+    }
+
+    /// Seals a commit, and applies nothing.
+    pub(super) fn seal(&mut self) -> bool {
+        let Some(sealed) = self.engine.seal() else {
+            return false;
+        };
+        let prepared = (!sealed.ops.is_empty())
+            .then(|| self.store.prepare(sealed.commit, sealed.ops).unwrap());
+        self.sealed
+            .push_back((sealed.commit, prepared, sealed.effects));
+        true
     }
 
     /// Makes what was sealed durable, and lets its effects happen; a nudge comes before the engine

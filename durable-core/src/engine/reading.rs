@@ -30,7 +30,67 @@ impl<R: Answer> Engine<R> {
 
     /// What is to be read next; answered with [`fetched`](Self::fetched).
     pub(crate) fn next_fetch(&mut self) -> Option<Fetch> {
-        self.fetches.pop_front()
+        loop {
+            let fetch = self.fetches.pop_front()?;
+            if !self.is_here(&fetch) {
+                return Some(fetch);
+            }
+            let wants = self.parked.remove(&fetch).unwrap_or_default();
+            self.go_on_here(fetch, wants);
+        }
+    }
+
+    /// Whether what was to be read has come into memory, or was purged, since that was asked for:
+    /// the store may lack what its commits under way are about, or have it in part.
+    fn is_here(&self, fetch: &Fetch) -> bool {
+        match fetch {
+            Fetch::Timers { .. } => false,
+            Fetch::Glimpse(id) => self.ids.contains_key(id) || self.purges.is_gone(id),
+            Fetch::Instance(key) => match self.here(key) {
+                Some(instance) => !self.can_be_loaded(instance),
+                None => matches!(key, InstanceKey::Id(id) if self.purges.is_gone(id)),
+            },
+        }
+    }
+
+    fn go_on_here(&mut self, fetch: Fetch, wants: Vec<Want<R>>) {
+        match fetch {
+            Fetch::Timers { .. } => {}
+            Fetch::Glimpse(id) => {
+                for want in wants {
+                    self.look_at(&id, want);
+                }
+            }
+            Fetch::Instance(key) => {
+                let Some(number) = self.here(&key).map(Instance::number) else {
+                    return self.refuse(wants, &Response::NotFound);
+                };
+                for want in wants {
+                    if let Want::Load = want {
+                        // Once it can be.
+                        self.to_load.push_back(number);
+                        self.nudge();
+                    } else {
+                        self.go_on(number, want);
+                    }
+                }
+            }
+        }
+    }
+
+    fn here(&self, key: &InstanceKey) -> Option<&Instance<R>> {
+        let number = match key {
+            InstanceKey::Number(number) => number,
+            InstanceKey::Id(id) => self.ids.get(id)?,
+        };
+        self.instances.get(number)
+    }
+
+    /// Whether the store has all of an instance whose orchestrator is not in memory.
+    fn can_be_loaded(&self, instance: &Instance<R>) -> bool {
+        matches!(instance.body, Body::Parked)
+            && !instance.standing.waits()
+            && instance.last_commit <= self.durable
     }
 
     /// What was read. That timers cannot be read is for the shell to act on: it closes the hub.
@@ -214,17 +274,13 @@ impl<R: Answer> Engine<R> {
             let Some(number) = self.to_load.pop_front() else {
                 break;
             };
-            let here = self.instances.get(&number);
-            // What it still has to store cannot be read yet.
-            let stored = |instance: &Instance<R>| {
-                !instance.standing.waits() && instance.last_commit <= self.durable
-            };
-            match here.map(|instance| (&instance.body, stored(instance))) {
-                Some((Body::Parked, false)) => self.to_load.push_back(number),
-                None | Some((Body::Parked, true)) => {
+            match self.instances.get(&number) {
+                Some(here) if !matches!(here.body, Body::Parked) => {}
+                // What it still has to store cannot be read yet.
+                Some(here) if !self.can_be_loaded(here) => self.to_load.push_back(number),
+                None | Some(_) => {
                     self.fetch(Fetch::Instance(InstanceKey::Number(number)), Want::Load);
                 }
-                Some(_) => {}
             }
         }
         // The rest follows: an instance whose last turn is not readable yet, once it is.

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use crate::activity::{Activity, ActivityContext, ActivityFuture, Requirements};
 use crate::engine::driver::{Driver, id};
-use crate::engine::{Command, Config, Dispatch, Input, Response, StartRequest};
+use crate::engine::{Command, Config, Dispatch, Fetch, Input, Response, StartRequest};
 use crate::failure::{FailureDetails, FailureKind, NoError};
+use crate::id::EventName;
 use crate::orchestrator::{Orchestrator, OrchestratorFuture};
 use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::OrchestrationContext;
 use crate::retry::RetryPolicy;
-use crate::store::{RuntimeStatus, Store};
+use crate::store::kv::memory::MemoryKv;
+use crate::store::{InstanceKey, RuntimeStatus, Store};
 use crate::time::Timestamp;
 
 struct Try;
@@ -139,6 +141,42 @@ fn a_timer_that_fires_into_a_stored_message_leaves_the_index_once() {
         reason: None,
     };
     assert!(matches!(driver.ask_and_finish(terminate), Response::Done));
+    assert_sound(&driver, 0);
+}
+
+/// Its timer and a client both want it to be read, under different keys, and what the first brings
+/// about is sealed and not applied when it is the second's turn.
+#[test]
+fn what_has_come_into_memory_meanwhile_is_not_read_again() {
+    let config = Config {
+        max_live: 0,
+        ..Config::default()
+    };
+    let mut driver = Driver::open(MemoryKv::default(), config);
+    start_worker(&mut driver, 1);
+    driver.ask(start::<Sleeps>("s", Payload::NULL));
+    driver.finish();
+
+    driver.now = Timestamp(2_000_000);
+    driver.advance();
+    let raised = driver.ask(Command::Raise {
+        id: id("s"),
+        name: EventName::new("go"),
+        data: Payload::NULL,
+    });
+    let status = driver.ask(Command::Status { id: id("s") });
+    let by_timer = driver.read();
+    assert!(
+        matches!(by_timer, Some(Fetch::Instance(InstanceKey::Number(_)))),
+        "{by_timer:?}"
+    );
+    assert!(driver.seal());
+    assert_eq!(driver.read(), None);
+    driver.finish();
+    assert!(matches!(driver.answer(raised), Response::Done));
+    assert!(matches!(driver.answer(status), Response::Status(_)));
+    let counted = driver.store.stats().unwrap();
+    assert_eq!(counted.with_status(RuntimeStatus::Completed), 1);
     assert_sound(&driver, 0);
 }
 

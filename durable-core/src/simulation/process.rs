@@ -122,6 +122,9 @@ pub(super) struct Process {
     durable: u64,
     /// What may happen now.
     pub(super) released: VecDeque<Effect<Ticket>>,
+    /// The most that is read before the next commit is sealed: the rest comes later, as when the
+    /// shell looks at its inbox in between.
+    pub(super) reads_at_once: usize,
     /// Reads may find damage.
     pub(super) damaged: bool,
 }
@@ -146,6 +149,7 @@ impl Process {
             group: None,
             durable,
             released: VecDeque::new(),
+            reads_at_once: usize::MAX,
             damaged: false,
         })
     }
@@ -181,7 +185,10 @@ impl Process {
     }
 
     fn read(&mut self) -> Result<(), StoreError> {
-        while let Some(fetch) = self.engine.next_fetch() {
+        for _ in 0..self.reads_at_once {
+            let Some(fetch) = self.engine.next_fetch() else {
+                break;
+            };
             let fetched = match &fetch {
                 Fetch::Instance(key) => self.store.load(key).map(Fetched::Instance),
                 Fetch::Glimpse(id) => self.store.glimpse(id).map(Fetched::Glimpse),

@@ -339,7 +339,9 @@ impl World {
 
     fn settle(&mut self) {
         let now = self.now;
+        let reads_at_once = self.rng.usize(1..5);
         if let Some(process) = &mut self.process {
+            process.reads_at_once = reads_at_once;
             let settled = process.settle(now);
             self.survived(settled);
         }
