@@ -268,15 +268,22 @@ impl<T> Extractor<T> {
     }
 }
 
-/// Runs a function that blocks away from the async threads.
+/// Runs a function that blocks away from the async threads. It occupies the attempt's slot until it
+/// returns, also if the attempt was given up meanwhile: the thread is not free any sooner.
 ///
 /// # Errors
 ///
 /// Never; the type is the caller's. A panic of the function is handed on as a panic, and on a
 /// runtime that is shutting down this never ends: the attempt is lost, and made again.
 pub async fn blocking<T: Send + 'static>(
+    ctx: &ActivityContext,
     function: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, FailureDetails> {
+    let slot = ctx.slot();
+    let function = move || {
+        let _slot = slot;
+        function()
+    };
     match tokio::task::spawn_blocking(function).await {
         Ok(value) => Ok(value),
         Err(error) => match error.try_into_panic() {

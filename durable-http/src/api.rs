@@ -6,7 +6,7 @@ use std::time::Duration;
 use durable_core::{Client, InstanceId, InvalidInstanceId, OrchestrationStatus};
 use http::header::RETRY_AFTER;
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response};
 
 use crate::auth::{Own, Rules};
 use crate::body::Limits;
@@ -87,9 +87,10 @@ impl HttpApi {
 
     /// The answer to a request that is not done.
     pub(crate) fn refusal(&self, error: ApiError) -> Response<ResponseBody> {
+        let retry_after = error.retry_after(self.inner.retry_after);
         let mut response = error.into_response();
-        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = HeaderValue::from(whole_seconds(self.inner.retry_after));
+        if let Some(retry_after) = retry_after {
+            let seconds = HeaderValue::from(whole_seconds(retry_after));
             response.headers_mut().insert(RETRY_AFTER, seconds);
         }
         response

@@ -146,7 +146,8 @@ impl HttpApiBuilder {
     }
 
     /// When a client should try again that was answered 503: because the hub was closed, because its
-    /// store failed, because its disk is nearly full. Sent as `Retry-After` in whole seconds. Default: 10.
+    /// store failed, because its disk is nearly full; or 429, because too many events wait for an instance
+    /// already. (A hub that has too much to do says itself when.) Sent as `Retry-After` in whole seconds. Default: 10.
     pub fn retry_after(mut self, retry_after: Duration) -> Self {
         self.retry_after = retry_after;
         self

@@ -1,5 +1,7 @@
 //! What is answered when something is not done.
 
+use std::time::Duration;
+
 use durable_core::{HubError, InstanceError, StartError, StoreError};
 use http::{Response, StatusCode};
 use uuid::Uuid;
@@ -22,6 +24,12 @@ pub(crate) enum ApiError {
     },
     BodyTooSlow,
     BodyEncoded,
+    /// The instance has as many events waiting as it may have.
+    TooManyWaiting,
+    /// The hub does not keep up.
+    Overloaded {
+        retry_after: Duration,
+    },
     /// Later, or elsewhere, it may be.
     Unavailable {
         cause: String,
@@ -42,8 +50,27 @@ impl ApiError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyWaiting => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded { .. } | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// When to try again, if that may help; `usual` unless the hub itself has said when.
+    pub(crate) fn retry_after(&self, usual: Duration) -> Option<Duration> {
+        match self {
+            Self::Overloaded { retry_after } => Some(*retry_after),
+            Self::Unavailable { .. } | Self::TooManyWaiting => Some(usual),
+            Self::Unauthorized(_)
+            | Self::Forbidden(_)
+            | Self::NotFound
+            | Self::Gone
+            | Self::BadRequest(_)
+            | Self::Conflict(_)
+            | Self::BodyTooLarge { .. }
+            | Self::BodyTooSlow
+            | Self::BodyEncoded
+            | Self::Internal(_) => None,
         }
     }
 
@@ -59,6 +86,11 @@ impl ApiError {
             }
             Self::BodyTooSlow => ErrorBody::plain("the body took too long"),
             Self::BodyEncoded => ErrorBody::plain("the body must not be compressed"),
+            Self::TooManyWaiting => {
+                ErrorBody::plain("too many events wait for this instance, which does not go on")
+            }
+            // Not logged one by one: there are many.
+            Self::Overloaded { .. } => ErrorBody::plain("the service has too much to do"),
             Self::Unavailable { cause, message } => incident(&cause, message),
             Self::Internal(cause) => incident(&cause, "something went wrong"),
         };
@@ -83,6 +115,7 @@ fn no_room(error: &dyn std::error::Error) -> ApiError {
 impl From<HubError> for ApiError {
     fn from(error: HubError) -> Self {
         match error {
+            HubError::Overloaded { retry_after } => Self::Overloaded { retry_after },
             HubError::Closed => Self::Unavailable {
                 cause: error.to_string(),
                 message: "the service is shutting down",
@@ -122,6 +155,7 @@ impl From<InstanceError> for ApiError {
             InstanceError::Ended { .. } => Self::Gone,
             InstanceError::TooLarge { limit, .. } => Self::BodyTooLarge { limit },
             InstanceError::LowOnSpace { .. } => no_room(&error),
+            InstanceError::TooManyWaiting { .. } => Self::TooManyWaiting,
             InstanceError::Hub(error) => error.into(),
             error @ (InstanceError::Data { .. } | _) => Self::BadRequest(error.to_string()),
         }

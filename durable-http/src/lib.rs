@@ -27,7 +27,9 @@
 //!
 //! # When the hub cannot do it
 //!
-//! A hub that was closed or whose store failed answers 503 with `Retry-After`. So does one whose
+//! A hub that was closed, whose store failed, or that has too much to do answers 503 with
+//! `Retry-After`; to more events for an instance that does not go on and has 100,000 of them the
+//! answer is 429. 503 is also the answer of one whose
 //! disk is nearly full, to what would fill it further; statuses are served, and instances can be
 //! terminated. Whether to send requests here at all is for a route of the
 //! program's own to say, made of [`Client::health`](durable_core::Client::health):

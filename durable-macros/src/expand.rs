@@ -205,7 +205,7 @@ fn activity(names: &Names, function: &Function) -> TokenStream {
     let run = if function.sig.asyncness.is_some() {
         outcome
     } else {
-        quote!(#root::__private::blocking(move || #outcome).await?)
+        quote!(#root::__private::blocking(&#ctx, move || #outcome).await?)
     };
     let requirements = local("requirements");
     quote! {

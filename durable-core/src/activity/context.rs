@@ -1,8 +1,9 @@
 //! What an activity can ask about the attempt it is running.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::extract::States;
@@ -23,6 +24,8 @@ pub struct ActivityContext {
     attempt: Arc<Attempt>,
     states: States,
     cancelled: CancellationToken,
+    /// Weak: a context may be kept for longer than the attempt.
+    slot: Weak<OwnedSemaphorePermit>,
 }
 
 /// One attempt at a call of an activity.
@@ -39,12 +42,23 @@ pub(crate) struct Attempt {
 }
 
 impl ActivityContext {
-    pub(crate) fn new(attempt: Attempt, states: States, cancelled: CancellationToken) -> Self {
+    pub(crate) fn new(
+        attempt: Attempt,
+        states: States,
+        cancelled: CancellationToken,
+        slot: Weak<OwnedSemaphorePermit>,
+    ) -> Self {
         Self {
             attempt: Arc::new(attempt),
             states,
             cancelled,
+            slot,
         }
+    }
+
+    /// What keeps the attempt's slot occupied, also once the attempt itself is over.
+    pub(crate) fn slot(&self) -> Option<impl Send + Sync + 'static> {
+        self.slot.upgrade()
     }
 
     /// A context for calling an activity directly in a unit test: instance `test`, first attempt,
@@ -59,7 +73,12 @@ impl ActivityContext {
             activity: "test".into(),
             nth: 1,
         };
-        Self::new(attempt, States::default(), CancellationToken::new())
+        Self::new(
+            attempt,
+            States::default(),
+            CancellationToken::new(),
+            Weak::new(),
+        )
     }
 
     /// The instance whose orchestrator called this activity.

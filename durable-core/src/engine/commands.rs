@@ -91,18 +91,26 @@ impl<R: Answer> Engine<R> {
             (Want::Wait(reply), Some((number, snapshot)))
                 if !snapshot.header.status.is_terminal() && !planted!(WaitToldEarly) =>
             {
-                let waiters = self.work.waiters.entry(number).or_default();
-                if waiters.len().is_power_of_two() {
-                    waiters.retain(Answer::is_wanted);
-                }
-                waiters.push(reply);
+                self.work.waiters.add(number, reply);
             }
-            (Want::Status(reply) | Want::Wait(reply), Some((_, snapshot))) => {
-                self.work.reply(reply, response(snapshot));
+            (Want::Status(reply) | Want::Wait(reply), Some((number, snapshot))) => {
+                if self.is_durable(number) {
+                    self.work.known.push((reply, response(snapshot)));
+                } else {
+                    self.work.reply(reply, response(snapshot));
+                }
             }
             (Want::Purge(reply), Some((_, snapshot))) => self.purge(snapshot.header, reply),
             (Want::Mail(_) | Want::AttemptEnded { .. } | Want::Fire(_) | Want::Load, _) => {}
         }
+    }
+
+    /// Whether all that can be seen of an instance is durable.
+    fn is_durable(&self, number: InstanceNumber) -> bool {
+        // Of one that is not in memory everything is.
+        self.instances
+            .get(&number)
+            .is_none_or(|instance| instance.is_idle() && instance.last_commit <= self.durable)
     }
 
     pub(super) fn create(&mut self, request: StartRequest, reply: R) {

@@ -88,7 +88,8 @@ impl<R> Group<R> {
             store.apply(prepared)?;
             self.applied = true;
         }
-        self.newest = next.commit;
+        // Answers may wait for an older one only.
+        self.newest = self.newest.max(next.commit);
         self.size += next.size;
         Ok(())
     }

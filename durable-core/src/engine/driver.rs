@@ -130,7 +130,7 @@ impl Driver {
                     Effect::CancelActivity(_) => {}
                 }
             }
-            self.durable = commit;
+            self.durable = self.durable.max(commit);
         }
     }
 

@@ -68,6 +68,32 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// The instance it is about.
+    pub(crate) fn id(&self) -> &InstanceId {
+        match self {
+            Self::Start(StartRequest { id, .. })
+            | Self::Raise { id, .. }
+            | Self::Terminate { id, .. }
+            | Self::Status { id }
+            | Self::Wait { id }
+            | Self::Purge { id } => id,
+        }
+    }
+
+    /// The bytes of payload that it brings.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Start(StartRequest { input, .. }) => input.len(),
+            Self::Raise { data, .. } => data.len(),
+            Self::Terminate { .. }
+            | Self::Status { .. }
+            | Self::Wait { .. }
+            | Self::Purge { .. } => 0,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StartRequest {
     pub(crate) id: InstanceId,
@@ -250,7 +276,7 @@ pub(crate) enum Fetched {
 /// A commit, and what it causes.
 #[derive(Debug)]
 pub(crate) struct Sealed<R> {
-    /// Its number; of one without operations, that of the commit before, which its effects wait for.
+    /// Its number; of one without operations, that of an earlier commit, which its effects wait for.
     pub(crate) commit: u64,
     pub(crate) size: Size,
     pub(crate) ops: Vec<Op>,

@@ -27,6 +27,7 @@ mod timers;
 #[cfg(test)]
 mod timing;
 mod turn;
+mod waiters;
 mod work;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -42,6 +43,7 @@ use self::instance::{Body, Instance};
 use self::mailbox::Mail;
 use self::purge::Purges;
 use self::timers::Timers;
+use self::waiters::Waiters;
 use self::work::Work;
 
 pub(crate) use self::commit::{Durable, Group, Size, ToCommit};
@@ -202,10 +204,11 @@ impl<R: Answer> Engine<R> {
                 sealed: commit,
                 ops: Vec::new(),
                 effects: Vec::new(),
+                known: Vec::new(),
                 size: Size::default(),
                 timers: Timers::new(config.timer_window),
                 running: BTreeMap::new(),
-                waiters: BTreeMap::new(),
+                waiters: Waiters::default(),
                 active: active.into_iter().collect(),
             },
             ids: BTreeMap::new(),
@@ -274,7 +277,13 @@ impl<R: Answer> Engine<R> {
 
     /// Whether there is something to do now without any input.
     pub(crate) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.fetches.is_empty()
+        let unsealed = !self.work.ops.is_empty() || !self.work.effects.is_empty();
+        !self.ready.is_empty() || unsealed || self.has_reads()
+    }
+
+    /// Whether something of that needs no commit.
+    pub(crate) fn has_reads(&self) -> bool {
+        !self.fetches.is_empty() || !self.work.known.is_empty()
     }
 
     /// Takes in what has happened.
@@ -342,8 +351,23 @@ impl<R: Answer> Engine<R> {
         }
     }
 
+    /// Answers that show only what is durable: they wait for no commit under way.
+    pub(crate) fn seal_reads(&mut self) -> Option<Sealed<R>> {
+        let known = std::mem::take(&mut self.work.known);
+        let reply = |(reply, response)| Effect::Reply(reply, response);
+        (!known.is_empty()).then(|| Sealed {
+            commit: self.durable,
+            size: Size::default(),
+            ops: Vec::new(),
+            effects: known.into_iter().map(reply).collect(),
+        })
+    }
+
     /// The next commit with what it causes; `None` if there is nothing to commit or to answer.
     pub(crate) fn seal(&mut self) -> Option<Sealed<R>> {
+        if let Some(reads) = self.seal_reads() {
+            return Some(reads);
+        }
         let limit = self.work.config.full_commit();
         while !self.work.size.is_full(&limit) {
             let Some(number) = self.ready.pop() else {

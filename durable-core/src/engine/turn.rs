@@ -358,7 +358,7 @@ impl<R> Work<R> {
         instance.header.status = status;
         instance.header.problem = None;
         instance.header.turns = instance.turns;
-        let waiters = self.waiters.remove(&instance.number()).unwrap_or_default();
+        let waiters = self.waiters.take(instance.number());
         for waiter in waiters {
             let snapshot = Box::new(instance.snapshot());
             self.effects

@@ -16,6 +16,7 @@ use super::commit::Size;
 use super::instance::{Body, Instance};
 use super::message::{ActivityKey, Dispatch, Effect, Response, WorkerId};
 use super::timers::Timers;
+use super::waiters::Waiters;
 
 /// Makes the waker that reports a foreign wake of an instance.
 pub(crate) type OnForeignWake = Box<dyn Fn(InstanceNumber) -> ForeignWake + Send>;
@@ -34,13 +35,14 @@ pub(super) struct Work<R> {
     pub(super) sealed: u64,
     pub(super) ops: Vec<Op>,
     pub(super) effects: Vec<Effect<R>>,
+    /// Answers that show only what is durable.
+    pub(super) known: Vec<(R, Response)>,
     /// What the commit that is being built has come to.
     pub(super) size: Size,
     pub(super) timers: Timers,
     /// The attempts that run here, by call.
     pub(super) running: BTreeMap<ActivityKey, u32>,
-    /// Who waits for the end of which instance.
-    pub(super) waiters: BTreeMap<InstanceNumber, Vec<R>>,
+    pub(super) waiters: Waiters<R>,
     /// The instances that must be loaded after a restart; what the store has, ahead by the commits
     /// under way.
     pub(super) active: BTreeSet<InstanceNumber>,

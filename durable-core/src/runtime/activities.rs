@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::shell::{Inbox, ToEngine};
+use super::shell::{Inbox, Permit, ToEngine};
+use super::waiting::Waiting;
 use crate::activity::{ActivityContext, Attempt, States};
 use crate::engine::{ActivityKey, Dispatch, Input, WorkerId};
 use crate::failure::{FailureDetails, FailureKind};
@@ -31,24 +32,24 @@ pub(super) enum ToWorker {
 /// The channel has no bound of its own: what is in it was scheduled durably, and is in the engine's
 /// memory anyway.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Jobs(Arc<Mutex<Slot>>);
+pub(super) struct Jobs(Arc<Mutex<Place>>);
 
 #[derive(Debug, Default)]
-struct Slot {
+struct Place {
     worker: Option<UnboundedSender<Vec<ToWorker>>>,
     /// Of the worker that runs, or ran last.
     id: WorkerId,
 }
 
 impl Jobs {
-    fn slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
+    fn place<R>(&self, f: impl FnOnce(&mut Place) -> R) -> R {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sends jobs to the worker they are meant for. If that is gone they are dropped: the engine
     /// knows of its stop and dispatches again.
     pub(super) fn send(&self, mut jobs: Vec<ToWorker>) {
-        let (worker, id) = self.slot(|slot| (slot.worker.clone(), slot.id));
+        let (worker, id) = self.place(|place| (place.worker.clone(), place.id));
         // Not under the lock: an inline step may hold anything, with any destructor.
         jobs.retain(|job| !matches!(job, ToWorker::Run(dispatch) if dispatch.worker != id));
         if let Some(worker) = worker {
@@ -58,19 +59,19 @@ impl Jobs {
 
     /// Takes jobs from now on, under a new id; `None` if another worker does.
     pub(super) fn take(&self) -> Option<(WorkerId, UnboundedReceiver<Vec<ToWorker>>)> {
-        self.slot(|slot| {
-            if slot.worker.is_some() {
+        self.place(|place| {
+            if place.worker.is_some() {
                 return None;
             }
             let (sender, receiver) = mpsc::unbounded_channel();
-            slot.worker = Some(sender);
-            slot.id += 1;
-            Some((slot.id, receiver))
+            place.worker = Some(sender);
+            place.id += 1;
+            Some((place.id, receiver))
         })
     }
 
     pub(super) fn release(&self) {
-        let worker = self.slot(|slot| slot.worker.take());
+        let worker = self.place(|place| place.worker.take());
         drop(worker);
     }
 }
@@ -86,7 +87,7 @@ pub(super) struct Runner {
     /// At most so many attempts run at once; closed when the worker drains.
     pub(super) slots: Arc<Semaphore>,
     pub(super) max_payload: usize,
-    /// The attempts that run or wait for a slot.
+    /// The attempts that run.
     pub(super) tokens: Mutex<BTreeMap<ActivityKey, CancellationToken>>,
     pub(super) tracker: TaskTracker,
     /// Fires when nothing new is begun.
@@ -95,18 +96,57 @@ pub(super) struct Runner {
     pub(super) stop: CancellationToken,
 }
 
+/// One of the attempts that may run at once, until the last holder of it lets go: the attempt, its
+/// answer on the way to the engine, and a thread that a synchronous one blocks.
+pub(crate) type Slot = Arc<OwnedSemaphorePermit>;
+
 impl Runner {
     /// Takes jobs until the worker stops or the hub is gone; then nothing may run any more.
     pub(super) async fn run(self: Arc<Self>, mut jobs: UnboundedReceiver<Vec<ToWorker>>) {
-        while let Some(jobs) = jobs.recv().await {
-            for job in jobs {
-                match job {
-                    ToWorker::Run(dispatch) => self.spawn(dispatch),
-                    ToWorker::Cancel(key) => self.cancel(&key),
+        let mut waiting = Waiting::default();
+        loop {
+            tokio::select! {
+                biased;
+                jobs = jobs.recv() => match jobs {
+                    Some(jobs) => jobs.into_iter().for_each(|job| self.take(job, &mut waiting)),
+                    None => break,
+                },
+                slot = Arc::clone(&self.slots).acquire_owned(), if !waiting.is_empty() => {
+                    self.begin(slot.ok(), &mut waiting);
                 }
             }
         }
         self.stop.cancel();
+        discard_all(&mut waiting);
+    }
+
+    fn take(&self, job: ToWorker, waiting: &mut Waiting) {
+        match job {
+            ToWorker::Run(dispatch) => waiting.push(dispatch),
+            ToWorker::Cancel(key) => match waiting.remove(&key) {
+                Some(dispatch) => discard(dispatch),
+                None => self.cancel(&key),
+            },
+        }
+    }
+
+    /// Begins as many attempts as there are slots, the first of which is at hand; none any more if
+    /// there are no slots. Then the next worker makes them.
+    fn begin(self: &Arc<Self>, first: Option<OwnedSemaphorePermit>, waiting: &mut Waiting) {
+        let Some(first) = first else {
+            return discard_all(waiting);
+        };
+        let mut free = Some(first);
+        while let Some(slot) = free
+            && let Some(dispatch) = waiting.pop()
+        {
+            self.spawn(dispatch, Arc::new(slot));
+            free = if waiting.is_empty() {
+                None
+            } else {
+                Arc::clone(&self.slots).try_acquire_owned().ok()
+            };
+        }
     }
 
     fn tokens<R>(&self, f: impl FnOnce(&mut BTreeMap<ActivityKey, CancellationToken>) -> R) -> R {
@@ -119,13 +159,13 @@ impl Runner {
         }
     }
 
-    fn spawn(self: &Arc<Self>, dispatch: Dispatch) {
+    fn spawn(self: &Arc<Self>, dispatch: Dispatch, slot: Slot) {
         let token = self.stop.child_token();
         self.tokens(|tokens| tokens.insert(dispatch.key, token.clone()));
         let runner = Arc::clone(self);
         self.tracker.spawn(async move {
             let (key, attempt) = (dispatch.key, dispatch.attempt);
-            let attempted = Caught(Box::pin(runner.attempt(dispatch, token)));
+            let attempted = Caught(Box::pin(runner.attempt(dispatch, token, &slot)));
             let result = match attempted.await {
                 Ok(result) => result,
                 // It was dropped, and its destructors are what panicked.
@@ -143,25 +183,22 @@ impl Runner {
                     attempt,
                     result,
                 };
+                let permit = Permit::Attempt { _slot: slot };
                 // The engine may be gone: then the attempt is lost, and made again.
-                drop(runner.inbox.send(ToEngine::Input(ended)));
+                drop(runner.inbox.send(ToEngine::Bounded(ended, permit)));
             }
         });
     }
 
-    /// One attempt. `None` if it was not made or not finished, because nobody wants it any more.
+    /// One attempt. `None` if it was not finished, because nobody wants it any more.
     async fn attempt(
         &self,
         dispatch: Dispatch,
         token: CancellationToken,
+        slot: &Slot,
     ) -> Option<Result<Payload, FailureDetails>> {
-        let slot = tokio::select! {
-            biased;
-            () = token.cancelled() => return None,
-            slot = self.slots.acquire() => slot.ok()?,
-        };
         let timeout = dispatch.timeout;
-        let body = self.body(dispatch, token.clone());
+        let body = self.body(dispatch, token.clone(), slot);
         let limited = async {
             match timeout {
                 None => Ok(body.await),
@@ -174,7 +211,6 @@ impl Runner {
             () = self.stop.cancelled() => return None,
             () = self.unwanted(&token) => return None,
         };
-        drop(slot);
         // What it makes of being stopped is not what it does: it runs again under the next worker.
         // A token is told by whoever holds the lock of `stop`, so this cannot come too early.
         if self.stop.is_cancelled() {
@@ -205,6 +241,7 @@ impl Runner {
         &self,
         dispatch: Dispatch,
         token: CancellationToken,
+        slot: &Slot,
     ) -> Result<Payload, FailureDetails> {
         let Dispatch {
             worker: _,
@@ -237,7 +274,7 @@ impl Runner {
             nth: attempt,
         };
         (activity.run)(
-            ActivityContext::new(attempt, self.states.clone(), token),
+            ActivityContext::new(attempt, self.states.clone(), token, Arc::downgrade(slot)),
             input,
         )
         .await
@@ -250,6 +287,17 @@ impl Runner {
         }
         let text = format!("an {what} of {len} bytes is over the limit of {limit}");
         Err(FailureDetails::new(FailureKind::PayloadTooLarge, "durable_core", text).not_retryable())
+    }
+}
+
+/// An inline step may hold anything, also what panics when it is dropped.
+fn discard(dispatch: Dispatch) {
+    drop(catch(|| drop(dispatch)));
+}
+
+fn discard_all(waiting: &mut Waiting) {
+    while let Some(dispatch) = waiting.pop() {
+        discard(dispatch);
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::mpsc::Receiver;
 
 use super::activities::{Jobs, ToWorker};
 use super::health::Condition;
+use super::room::Room;
 use super::shell::{Inbox, Reply, ToEngine};
 use crate::engine::{Durable, Effect, Group, Input, ToCommit};
 use crate::store::{Store, StoreError};
@@ -24,6 +25,7 @@ pub(super) struct Committer<S: Store> {
     pub(super) jobs: Jobs,
     pub(super) inbox: Inbox,
     pub(super) condition: Condition,
+    pub(super) room: Room,
 }
 
 type Queue<S> = Receiver<ToCommit<<S as Store>::Prepared, Reply>>;
@@ -45,6 +47,10 @@ impl<S: Store> Committer<S> {
         while let Ok(first) = queue.recv() {
             let mut group = Group::default();
             for commit in iter::once(first).chain(queue.try_iter()) {
+                if self.room.leave() {
+                    // The engine may be gone: then it seals nothing more.
+                    drop(self.inbox.send(ToEngine::Room));
+                }
                 let applied = group.apply(&*self.store, commit);
                 applied.map_err(|error| self.failed(error))?;
                 if group.is_full() {

@@ -1,5 +1,7 @@
 //! What clients and workers are told when something cannot be done.
 
+use std::time::Duration;
+
 use crate::failure::{FailureDetails, FailureKind, revive};
 use crate::id::{InstanceId, InvalidInstanceId};
 use crate::payload::Wire;
@@ -12,6 +14,13 @@ pub enum HubError {
     /// The hub was closed. Open it again.
     #[error("the hub is closed")]
     Closed,
+    /// The hub does not keep up: this waited for [its
+    /// turn](crate::TaskHubOptions::admission_timeout) in vain, and nothing of it was done.
+    #[error("the hub has too much to do; try again in {retry_after:?}")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The store failed or is damaged. Whether what was asked for has happened is not known; ask
     /// again after the hub was opened again.
     #[error(transparent)]

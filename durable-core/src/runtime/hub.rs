@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::activities::Jobs;
+use super::admission::Admission;
 use super::client::{Client, unexpected};
 use super::copying;
 use super::error::HubError;
 use super::health::{Condition, Health};
-use super::shell::{Identity, Inbox, Launched, Reply, ToEngine, launch};
+use super::shell::{Identity, Inbox, Launched, Permit, Reply, ToEngine, launch};
 use super::verify::Verify;
 use super::worker::WorkerBuilder;
 use crate::engine::{Command, Config, Input, MAX_STEP, Response};
@@ -52,7 +54,7 @@ pub struct TaskHub {
 /// What the hub's handles share. When the last of them goes, the hub closes.
 pub(super) struct Shared {
     pub(super) inbox: Inbox,
-    permits: Arc<Semaphore>,
+    admission: Admission,
     pub(super) jobs: Jobs,
     pub(super) condition: Condition,
     pub(super) config: Config,
@@ -61,7 +63,8 @@ pub(super) struct Shared {
     pub(super) verifying: tokio::sync::Mutex<()>,
     accepted_loss: Option<AcceptedLoss>,
     store: Arc<dyn Copies>,
-    threads: Mutex<Option<JoinHandle<()>>>,
+    ended: CancellationToken,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl TaskHub {
@@ -246,21 +249,13 @@ impl TaskHub {
     pub async fn close(self) -> Result<(), HubError> {
         // The engine may be gone; then the cause is reported below.
         drop(self.shared.inbox.send(ToEngine::Close));
-        let threads = self
-            .shared
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(threads) = threads {
-            let (joined, is_joined) = tokio::sync::oneshot::channel::<()>();
-            // Not on the runtime's own threads: joining blocks.
-            std::thread::spawn(move || {
-                drop(threads.join());
-                drop(joined);
-            });
-            // It dies of a failure that is reported below.
-            drop(is_joined.await);
+        self.shared.ended.cancelled().await;
+        let thread = &self.shared.thread;
+        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // It has nothing left to do, so this does not block. It dies of a failure that is
+            // reported below.
+            drop(thread.join());
         }
         match self.health() {
             Health::Failed { error, .. } => Err(HubError::Store(error)),
@@ -277,12 +272,23 @@ impl TaskHub {
 impl Shared {
     /// Asks the engine, and waits for the answer, which comes when it is durable.
     pub(super) async fn ask(&self, command: Command) -> Result<Response, HubError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.map_err(|_| HubError::Closed)?;
-        let (reply, answer) = Reply::new();
-        self.inbox
-            .send(ToEngine::Bounded(Input::Client(command, reply), permit))
-            .map_err(|_| self.why_closed())?;
+        // Before it waits for what nobody does any more.
+        self.condition.check_open()?;
+        let admitted = self.admission.admit(command.id(), command.bytes()).await?;
+        let (message, answer) = if matches!(command, Command::Wait { .. }) {
+            let (reply, answer) = Reply::new(None);
+            let permit = Permit::Client {
+                _admitted: admitted,
+            };
+            (
+                ToEngine::Bounded(Input::Client(command, reply), permit),
+                answer,
+            )
+        } else {
+            let (reply, answer) = Reply::new(Some(admitted));
+            (ToEngine::Input(Input::Client(command, reply)), answer)
+        };
+        self.inbox.send(message).map_err(|_| self.why_closed())?;
         self.received(answer.await)
     }
 
@@ -292,7 +298,7 @@ impl Shared {
     }
 
     async fn send(&self, message: fn(Reply) -> ToEngine) -> Result<Response, HubError> {
-        let (reply, answer) = Reply::new();
+        let (reply, answer) = Reply::new(None);
         self.inbox
             .send(message(reply))
             .map_err(|_| self.why_closed())?;
@@ -321,7 +327,7 @@ impl Shared {
         match is_done.await.unwrap_or(Err(CopyError::Closed)) {
             Err(CopyError::Closed) => Err(match self.why_closed() {
                 HubError::Store(error) => CopyError::Store(error),
-                HubError::Closed => CopyError::Closed,
+                HubError::Closed | HubError::Overloaded { .. } => CopyError::Closed,
             }),
             done => done,
         }
@@ -358,16 +364,42 @@ impl std::fmt::Debug for Shared {
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TaskHubOptions {
     config: Config,
     accept_loss: bool,
+    patience: Duration,
     sled: SledOptions,
     #[cfg(feature = "simulation")]
     hook: Option<Arc<dyn StoreHook>>,
 }
 
+impl Default for TaskHubOptions {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            accept_loss: false,
+            patience: Duration::from_secs(5),
+            sled: SledOptions::default(),
+            #[cfg(feature = "simulation")]
+            hook: None,
+        }
+    }
+}
+
 impl TaskHubOptions {
+    /// How long a request waits to be let in while too much is under way already, before it is
+    /// refused with [`HubError::Overloaded`](crate::HubError::Overloaded). Default: 5 seconds; zero refuses at once.
+    ///
+    /// Under way is what was asked for and not answered yet: at most 16,384 requests at a time, or
+    /// 64 MiB of their payloads, and an eighth of that for any one instance. Waiting for the end of an
+    /// instance does not count. Outside a tokio runtime with timers there is no limit to waiting.
+    #[must_use]
+    pub fn admission_timeout(mut self, timeout: Duration) -> Self {
+        self.patience = timeout;
+        self
+    }
+
     /// The bytes that are to stay free on the hub's file system, so that what runs can end. Below
     /// it new starts are refused ([`StartError::LowOnSpace`](crate::StartError::LowOnSpace)), and
     /// below half of it events, too
@@ -511,9 +543,16 @@ impl TaskHubOptions {
         #[cfg(feature = "simulation")]
         if let Some(hook) = self.hook {
             let open = move |accept| Ok(Hooked::new(open_sled(accept)?, Arc::clone(&hook)));
-            return TaskHub::launch(open, path, self.config, self.accept_loss).await;
+            return TaskHub::launch(open, path, self.config, self.accept_loss, self.patience).await;
         }
-        TaskHub::launch(open_sled, path, self.config, self.accept_loss).await
+        TaskHub::launch(
+            open_sled,
+            path,
+            self.config,
+            self.accept_loss,
+            self.patience,
+        )
+        .await
     }
 
     /// Opens a hub in memory.
@@ -523,7 +562,7 @@ impl TaskHubOptions {
     /// See [`TaskHub::in_memory`].
     pub async fn open_in_memory(self) -> Result<TaskHub, OpenError> {
         let open = |_| Ok(MemoryKv::default());
-        TaskHub::launch(open, "memory".into(), self.config, false).await
+        TaskHub::launch(open, "memory".into(), self.config, false, self.patience).await
     }
 }
 
@@ -533,6 +572,7 @@ impl TaskHub {
         path: PathBuf,
         config: Config,
         accept_loss: bool,
+        patience: Duration,
     ) -> Result<Self, OpenError> {
         let accepted = Arc::new(OnceLock::new());
         let noted = Arc::clone(&accepted);
@@ -543,18 +583,17 @@ impl TaskHub {
         };
         let Launched {
             inbox,
-            permits,
             jobs,
             condition,
             identity,
             store,
-            threads,
+            ended,
+            thread,
         } = launch(open, config).await?;
-        let threads = Mutex::new(Some(threads));
         Ok(Self {
             shared: Arc::new(Shared {
                 inbox,
-                permits,
+                admission: Admission::new(config.max_payload, patience),
                 jobs,
                 condition,
                 config,
@@ -562,7 +601,8 @@ impl TaskHub {
                 verifying: tokio::sync::Mutex::default(),
                 accepted_loss: accepted.get().cloned(),
                 store,
-                threads,
+                ended,
+                thread: Mutex::new(Some(thread)),
             }),
         })
     }

@@ -1,6 +1,7 @@
 //! The hub as a program meets it: threads and tokio around the engine, thin.
 
 mod activities;
+mod admission;
 mod client;
 mod clock;
 mod committer;
@@ -8,10 +9,12 @@ mod copying;
 mod error;
 mod health;
 mod hub;
+mod room;
 mod shell;
 mod space;
 mod status;
 mod verify;
+mod waiting;
 mod worker;
 
 pub use client::{Client, Instance, StartByName, StartOrchestration};

@@ -10,55 +10,77 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use super::activities::Jobs;
+use super::activities::{Jobs, Slot};
+use super::admission::Admitted;
 use super::clock;
 use super::committer::Committer;
 use super::copying::{AutoCompaction, Sizes};
 use super::health::Condition;
+use super::room::{Room, SEALED_AHEAD};
 use super::space::SpaceGuard;
 use super::verify::{Order, Verifier};
-use crate::engine::{Answer, Config, Engine, Fetch, Fetched, Input, Response, Sealed, ToCommit};
+use crate::engine::{
+    Answer, Config, Effect, Engine, Fetch, Fetched, Input, Response, Sealed, ToCommit,
+};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
 use crate::store::{Copies, OpenError, SigningKey, Store, StoreError};
 
-/// Where a client's answer goes.
+/// Where a client's answer goes, and what the request has of the bounds until then.
 #[derive(Debug)]
-pub(super) struct Reply(oneshot::Sender<Response>);
+pub(super) struct Reply {
+    to: oneshot::Sender<Response>,
+    _admitted: Option<Admitted>,
+}
 
 impl Reply {
-    pub(super) fn new() -> (Self, oneshot::Receiver<Response>) {
-        let (sender, receiver) = oneshot::channel();
-        (Self(sender), receiver)
+    pub(super) fn new(admitted: Option<Admitted>) -> (Self, oneshot::Receiver<Response>) {
+        let (to, receiver) = oneshot::channel();
+        let reply = Self {
+            to,
+            _admitted: admitted,
+        };
+        (reply, receiver)
     }
 
     pub(super) fn send(self, response: Response) {
         // Nobody waits any more: what was asked for has happened all the same.
-        drop(self.0.send(response));
+        drop(self.to.send(response));
     }
 }
 
 impl Answer for Reply {
     fn is_wanted(&self) -> bool {
-        !self.0.is_closed()
+        !self.to.is_closed()
     }
 }
 
 /// What the engine's thread is sent.
 pub(super) enum ToEngine {
     Input(Input<Reply>),
-    /// As before; the permit bounds how many clients' inputs wait.
-    Bounded(Input<Reply>, OwnedSemaphorePermit),
+    /// As before; the permit is given back once it was taken in.
+    Bounded(Input<Reply>, Permit),
     /// Answers once everything before it is durable.
     Flush(Reply),
     Stats(Reply),
     Verify(Order),
+    /// There is room for another commit.
+    Room,
     /// Finish what is here and end.
     Close,
     /// Nothing can be committed any more: end at once.
     Stop,
+}
+
+/// What bounds how many inputs wait.
+pub(super) enum Permit {
+    /// Of a client that waits for something to happen, for as long as it likes.
+    Client { _admitted: Admitted },
+    /// Of an attempt: it occupies its slot until its answer was taken in.
+    Attempt { _slot: Slot },
 }
 
 pub(super) type Inbox = Sender<ToEngine>;
@@ -75,23 +97,20 @@ type Opened = (Identity, Arc<dyn Copies>);
 /// What the rest of the hub knows of its threads.
 pub(super) struct Launched {
     pub(super) inbox: Inbox,
-    pub(super) permits: Arc<Semaphore>,
     pub(super) jobs: Jobs,
     pub(super) condition: Condition,
     pub(super) identity: Identity,
     pub(super) store: Arc<dyn Copies>,
-    pub(super) threads: JoinHandle<()>,
+    /// Fires when the engine's thread, and with it the hub, has ended.
+    pub(super) ended: CancellationToken,
+    pub(super) thread: JoinHandle<()>,
 }
 
-/// Client inputs that may wait for the engine; more, and clients wait before they are let in.
-const MAX_WAITING_INPUTS: usize = 4096;
 /// Inputs taken in before the next commit is sealed. More than can wait, by far: an input that is
 /// taken in costs little, and from then on the engine decides whose turn is next.
 const INPUTS_AT_ONCE: usize = 16_384;
 /// Reads served before it; each may have an orchestrator replayed.
 const READS_AT_ONCE: usize = 64;
-/// Sealed commits that may wait for the commit thread.
-const SEALED_AHEAD: usize = 1;
 /// With a timer set, the clock is looked at this often at least: it may have been moved.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -104,29 +123,34 @@ pub(super) async fn launch<S: Store>(
     let (opened, is_open) = oneshot::channel();
     let (inbox, inputs) = mpsc::channel();
     let (jobs, condition) = (Jobs::default(), Condition::default());
+    let ended = CancellationToken::new();
     let shell = {
         let (inbox, jobs, condition) = (inbox.clone(), jobs.clone(), condition.clone());
-        move || match open() {
-            Ok(store) => run(store, config, inbox, inputs, jobs, condition, opened),
-            Err(error) => drop(opened.send(Err(error))),
+        let ends = ended.clone().drop_guard();
+        move || {
+            // The last thing that this thread does, also if it dies.
+            let _ends = ends;
+            match open() {
+                Ok(store) => run(store, config, inbox, inputs, jobs, condition, opened),
+                Err(error) => drop(opened.send(Err(error))),
+            }
         }
     };
-    let threads = std::thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("durable-engine".into())
         .spawn(shell);
-    let threads = threads.map_err(no_thread)?;
+    let thread = thread.map_err(no_thread)?;
     let unwanted = CloseOnDrop(Some(inbox.clone()));
     let (identity, store) = is_open.await.unwrap_or_else(|_| Err(died()))?;
     unwanted.keep_open();
-    let permits = Arc::new(Semaphore::new(MAX_WAITING_INPUTS));
     Ok(Launched {
         inbox,
-        permits,
         jobs,
         condition,
         identity,
         store,
-        threads,
+        ended,
+        thread,
     })
 }
 
@@ -184,12 +208,14 @@ fn run<S: Store>(
     let store = Arc::new(store);
     let durable = Arc::new(AtomicU64::new(recovered.commit));
     let (commits, queue) = mpsc::sync_channel(SEALED_AHEAD);
+    let room = Room::default();
     let committer = Committer {
         store: Arc::clone(&store),
         durable: Arc::clone(&durable),
         jobs: jobs.clone(),
         inbox: inbox.clone(),
         condition: condition.clone(),
+        room: room.clone(),
     };
     let identity = Identity {
         signing_key: recovered.signing_key,
@@ -210,6 +236,7 @@ fn run<S: Store>(
                 commits,
                 durable,
                 condition,
+                room,
                 space: SpaceGuard::new(config.min_free_space),
                 verifier: Verifier::default(),
                 compaction: AutoCompaction::new(config.compaction_factor, live),
@@ -242,6 +269,7 @@ struct Shell<S: Store> {
     commits: SyncSender<ToCommit<S::Prepared, Reply>>,
     durable: Arc<AtomicU64>,
     condition: Condition,
+    room: Room,
     space: SpaceGuard,
     verifier: Verifier,
     compaction: AutoCompaction,
@@ -260,11 +288,12 @@ impl<S: Store> Shell<S> {
     fn work(&mut self) {
         let mut open = true;
         while open || self.engine.has_work() {
-            let first = if self.engine.has_work() {
-                None
+            let busy = if self.room.is_there() {
+                self.engine.has_work()
             } else {
-                self.wait()
+                self.engine.has_reads()
             };
+            let first = if busy { None } else { self.wait() };
             // Before the inputs: what they cause happens now, not when the engine last woke.
             self.engine
                 .advance(clock::now(), self.durable.load(Ordering::Acquire));
@@ -289,6 +318,7 @@ impl<S: Store> Shell<S> {
                         let response = stats.map_or_else(Response::Failed, Response::Stats);
                         self.engine.answer(reply, response);
                     }
+                    ToEngine::Room => {}
                     ToEngine::Close => open = false,
                     ToEngine::Stop => return,
                 }
@@ -313,10 +343,23 @@ impl<S: Store> Shell<S> {
         }
     }
 
-    /// Reads some of what is wanted, and hands on one commit: what arrives meanwhile waits no
-    /// longer than that takes.
+    /// Reads some of what is wanted, and hands on one commit, if there is room for it: what arrives
+    /// meanwhile waits no longer than that takes.
     fn hand_on(&mut self) -> Result<(), Stopped> {
         self.read()?;
+        for effect in self
+            .engine
+            .seal_reads()
+            .into_iter()
+            .flat_map(|reads| reads.effects)
+        {
+            if let Effect::Reply(reply, response) = effect {
+                reply.send(response);
+            }
+        }
+        if !self.room.is_there() {
+            return Ok(());
+        }
         // Reading takes time; a turn is dated when it is taken.
         self.engine.tell_time(clock::now());
         let Some(Sealed {
@@ -340,6 +383,7 @@ impl<S: Store> Shell<S> {
             prepared,
             effects,
         };
+        self.room.enter();
         self.commits.send(to_commit).map_err(|_| Stopped)?;
         self.look_at_space();
         self.look_at_files();

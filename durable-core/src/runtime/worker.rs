@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -97,10 +98,11 @@ impl WorkerBuilder {
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),
         });
-        runtime.spawn(Arc::clone(&runner).run(jobs));
+        let running = runtime.spawn(Arc::clone(&runner).run(jobs));
         let worker = Worker {
             shared: self.shared,
             runner,
+            running: Some(running),
             runtime,
             timeout: self.shutdown_timeout,
             stopped: false,
@@ -138,6 +140,8 @@ impl WorkerBuilder {
 pub struct Worker {
     shared: Arc<Shared>,
     runner: Arc<Runner>,
+    /// What takes jobs; ends after a stop.
+    running: Option<JoinHandle<()>>,
     runtime: Handle,
     timeout: Duration,
     stopped: bool,
@@ -168,6 +172,10 @@ impl Worker {
         };
         self.stop();
         self.runner.tracker.wait().await;
+        if let Some(running) = self.running.take() {
+            // It does not panic, and its runtime may be gone.
+            drop(running.await);
+        }
         // A hub that has failed says so to whoever asks it next.
         drop(self.shared.flush().await);
         dropped

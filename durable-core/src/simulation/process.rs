@@ -228,7 +228,7 @@ impl Process {
             return Ok(None);
         };
         let Durable { commit, effects } = group.sync(&self.store)?;
-        self.durable = commit;
+        self.durable = self.durable.max(commit);
         self.released.extend(effects);
         Ok(Some(commit))
     }

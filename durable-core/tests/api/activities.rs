@@ -16,7 +16,7 @@ use futures_util::future::{join_all, try_join_all};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::{Place, Steps, chain, names, on_both, soon, step, worker};
+use super::{Place, Steps, chain, echo, names, on_both, soon, status_when, step, worker};
 
 /// Takes all steps at once.
 #[orchestrator]
@@ -540,6 +540,51 @@ async fn every_call_has_its_own_key() {
         }
         let keys = keys.0.lock().unwrap().clone();
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), 12, "{keys:?}");
+    })
+    .await;
+}
+
+/// Its thread is not free any sooner.
+#[tokio::test]
+async fn a_synchronous_attempt_occupies_its_slot_until_it_returns() {
+    type Gate = Arc<Mutex<std::sync::mpsc::Receiver<()>>>;
+
+    #[activity]
+    fn blocked(State(gate): State<Gate>) {
+        gate.lock().unwrap().recv().unwrap();
+    }
+
+    #[orchestrator]
+    async fn gives_up(ctx: OrchestrationContext) -> String {
+        let call = ctx.call_activity::<blocked>(());
+        let late = call.timeout(Duration::from_millis(1)).await;
+        assert!(matches!(late, Err(ActivityError::TimedOut(_))), "{late:?}");
+        ctx.set_custom_status("given up").unwrap();
+        ctx.call_activity::<step>("next".to_owned()).await.unwrap()
+    }
+
+    on_both(async |hub| {
+        let (release, gate) = std::sync::mpsc::channel();
+        let (steps, mut begun) = Steps::free();
+        let worker = worker(hub, &steps).state::<Gate>(Arc::new(Mutex::new(gate)));
+        let worker = worker.register::<blocked>().register::<gives_up>();
+        let worker = worker.max_concurrent_activities(1).start().await.unwrap();
+        let client = hub.client();
+        let start = client.start_orchestration::<gives_up>(());
+        let instance = start.id("gives-up").await.unwrap();
+        status_when(&client, "gives-up", |status| {
+            status.custom_status_json().is_some()
+        })
+        .await;
+        // Time enough for the next one to begin, if it could.
+        for _ in 0..5 {
+            let echo = client.start_orchestration::<echo>(String::new());
+            echo.await.unwrap().wait_for_completion().await.unwrap();
+        }
+        assert!(begun.try_recv().is_err(), "the slot is not free");
+        release.send(()).unwrap();
+        assert_eq!(instance.wait_for_completion().await.unwrap(), "NEXT");
+        assert_eq!(worker.shutdown().await, 0);
     })
     .await;
 }

@@ -17,6 +17,8 @@ mod failing;
 mod inline;
 mod lifecycle;
 mod loss;
+#[cfg(feature = "simulation")]
+mod overload;
 mod purge;
 mod restart;
 #[cfg(feature = "simulation")]

@@ -1,12 +1,14 @@
 //! What is answered when the hub cannot do it now.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use durable_core::simulation::{StoreCall, StoreHook};
-use durable_core::{Health, TaskHub};
+use durable_core::{Client, Health, InstanceError, TaskHub};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use http::{Method, StatusCode};
 
 use crate::world::{KEY, Reply, World, keys, look, world, world_on};
@@ -84,6 +86,103 @@ async fn a_failed_hub_is_503_with_a_correlation_id_and_nothing_else() {
     let reply = world.get("/instances/w").await;
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
     assert!(!reply.headers.contains_key("retry-after"));
+}
+
+/// A store that syncs when the test lets it.
+#[derive(Debug, Default)]
+struct Stuck(Mutex<bool>, Condvar);
+
+impl StoreHook for Stuck {
+    fn before(&self, call: StoreCall) -> io::Result<()> {
+        let mut stuck = self.0.lock().expect("a flag");
+        while call == StoreCall::Sync && *stuck {
+            stuck = self.1.wait(stuck).expect("a flag");
+        }
+        Ok(())
+    }
+}
+
+/// Events that together are more than a hub takes on for one instance before it has answered, or
+/// keeps for one that does not go on.
+fn large_events(
+    client: &Client,
+    id: &str,
+    number: usize,
+) -> Vec<impl Future<Output = Result<(), InstanceError>>> {
+    let raise = || {
+        let (client, id) = (client.clone(), id.to_owned());
+        async move {
+            client
+                .raise_event(&id, "go", &"x".repeat((2 << 20) - 2))
+                .await
+        }
+    };
+    (0..number).map(|_| raise()).collect()
+}
+
+#[tokio::test]
+async fn a_hub_that_does_not_keep_up_is_503_and_says_when_to_try_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Arc::new(Stuck::default());
+    let options = TaskHub::options()
+        .admission_timeout(Duration::from_millis(1))
+        .store_hook(Arc::clone(&store) as Arc<dyn StoreHook>);
+    let hub = options.open(directory.path().join("hub.db")).await;
+    let world = world_on(hub.expect("a hub"), |api| api.admin_key(KEY)).await;
+    world.waiting("w").await;
+    *store.0.lock().expect("a flag") = true;
+    let mut events = Box::pin(join_all(large_events(&world.client, "w", 4)));
+    assert!(events.as_mut().now_or_never().is_none());
+    let routes = [
+        (Method::GET, "/instances/w"),
+        (Method::POST, "/instances/w/terminate"),
+        (Method::POST, "/instances/w/raiseEvent/go"),
+        (Method::POST, "/orchestrators/echo/w"),
+    ];
+    for (method, uri) in routes {
+        let reply = world.admin(method, uri, "1").await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
+        assert_eq!(reply.header("retry-after"), "1");
+        assert_eq!(keys(&reply), ["Message"]);
+        assert_eq!(reply.json()["Message"], "the service has too much to do");
+    }
+    let reply = look(world.api.status_response("w").await).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
+    assert_eq!(reply.header("retry-after"), "1");
+    *store.0.lock().expect("a flag") = false;
+    store.1.notify_all();
+    events.await;
+    let reply = world
+        .admin(Method::POST, "/orchestrators/echo/x", "1")
+        .await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn more_events_than_are_kept_for_one_that_does_not_go_on_are_429() {
+    let hub = TaskHub::in_memory().await.expect("a hub");
+    let start = hub.client().start_by_name("nobody", "1").id("n");
+    start.await.expect("a start");
+    let world = world_on(hub, |api| api.admin_key(KEY)).await;
+    for event in large_events(&world.client, "n", 31) {
+        event.await.expect("is kept");
+    }
+    let event = serde_json::to_string(&"x".repeat((1 << 20) - 2)).expect("JSON");
+    let raise = async || {
+        let event = event.clone();
+        world
+            .admin(Method::POST, "/instances/n/raiseEvent/go", &event)
+            .await
+    };
+    let refused = loop {
+        let reply = raise().await;
+        if reply.status != StatusCode::ACCEPTED {
+            break reply;
+        }
+    };
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{refused:?}");
+    assert_eq!(refused.header("retry-after"), "10");
+    assert_eq!(keys(&refused), ["Message"]);
 }
 
 /// A disk with so many bytes free.

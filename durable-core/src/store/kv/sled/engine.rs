@@ -214,12 +214,16 @@ impl Engine {
             // Nobody listens any more if it took too long.
             let _ = stopped.send(result);
         };
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("durable-sled-stop".to_owned())
             .spawn(stop)
             .map_err(Failure::Io)?;
-        wait.recv_timeout(STOP_TIMEOUT)
-            .unwrap_or_else(|_| Err(Failure::Damaged("sled did not stop".to_owned())))
+        let Ok(result) = wait.recv_timeout(STOP_TIMEOUT) else {
+            return Err(Failure::Damaged("sled did not stop".to_owned()));
+        };
+        // It has nothing left to do.
+        drop(thread.join());
+        result
     }
 }
 
