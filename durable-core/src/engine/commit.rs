@@ -122,3 +122,30 @@ impl<R> Group<R> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shares_a_sync_is_bounded_in_each_respect() {
+        let sizes = [(511, 0, 0), (0, 2047, 0), (0, 0, (8 << 20) - 1)];
+        for (turns, events, bytes) in sizes {
+            let mut group = Group::<()> {
+                size: Size {
+                    turns,
+                    events,
+                    bytes,
+                },
+                ..Group::default()
+            };
+            assert!(!group.is_full());
+            group.size += Size {
+                turns: 1,
+                events: 1,
+                bytes: 1,
+            };
+            assert!(group.is_full());
+        }
+    }
+}

@@ -9,6 +9,8 @@
 //! Whoever drives it repeats: [`advance`](Engine::advance) the time, [`handle`](Engine::handle)
 //! inputs, serve [`next_fetch`](Engine::next_fetch), [`seal`](Engine::seal) until nothing is left.
 
+#[cfg(test)]
+mod bounds;
 mod commands;
 mod commit;
 #[cfg(test)]

@@ -59,8 +59,10 @@ impl WorkerBuilder {
         self
     }
 
-    /// The most attempts at activities that run at once; at least 1. Further ones wait,
-    /// roughly in the order in which they were scheduled. Default: 1024.
+    /// The most attempts at activities that run at once; at least 1. Further ones wait, one instance
+    /// after the other, and of an instance roughly in the order in which they were scheduled. A
+    /// synchronous activity counts until it returns, also if it timed out or nobody waits for it any
+    /// more: its thread is not free any sooner. Default: 1024.
     pub fn max_concurrent_activities(mut self, attempts: usize) -> Self {
         self.max_concurrent_activities = attempts.clamp(1, Semaphore::MAX_PERMITS);
         self
