@@ -89,8 +89,9 @@ impl ApiError {
             Self::TooManyWaiting => {
                 ErrorBody::plain("too many events wait for this instance, which does not go on")
             }
-            // Not logged one by one: there are many.
-            Self::Overloaded { .. } => ErrorBody::plain("the service has too much to do"),
+            Self::Overloaded { .. } => {
+                incident("the hub does not keep up", "the service has too much to do")
+            }
             Self::Unavailable { cause, message } => incident(&cause, message),
             Self::Internal(cause) => incident(&cause, "something went wrong"),
         };

@@ -28,12 +28,22 @@ fn raise(name: &str) -> Command {
 fn a_commit_is_bounded_and_others_do_not_wait_for_the_next() {
     const EVENTS: usize = 5_000;
     let mut driver = Driver::new();
-    assert!(matches!(driver.ask_and_finish(start("busy")), Response::Done));
+    assert!(matches!(
+        driver.ask_and_finish(start("busy")),
+        Response::Done
+    ));
     let raised: Vec<_> = (0..EVENTS).map(|_| driver.ask(raise("busy"))).collect();
     let other = driver.ask(start("other"));
     driver.settle();
-    let sizes: Vec<_> = driver.sealed.iter().map(|(_, _, effects)| effects.len()).collect();
-    assert!(sizes.len() >= 4 && sizes.iter().all(|size| *size <= 1024 + 256), "{sizes:?}");
+    let sizes: Vec<_> = driver
+        .sealed
+        .iter()
+        .map(|(_, _, effects)| effects.len())
+        .collect();
+    assert!(
+        sizes.len() >= 4 && sizes.iter().all(|size| *size <= 1024 + 256),
+        "{sizes:?}"
+    );
 
     let later = driver.sealed.split_off(1);
     driver.commit();
@@ -49,7 +59,9 @@ fn a_commit_is_bounded_and_others_do_not_wait_for_the_next() {
 #[test]
 fn first_come_first_served() {
     let mut driver = Driver::new();
-    let started: Vec<_> = (0..600).map(|n| driver.ask(start(&format!("i{n}")))).collect();
+    let started: Vec<_> = (0..600)
+        .map(|n| driver.ask(start(&format!("i{n}"))))
+        .collect();
     driver.settle();
     assert!(driver.sealed.len() >= 3);
     let mut answered = 0;
@@ -57,7 +69,10 @@ fn first_come_first_served() {
         let later = std::mem::replace(&mut driver.sealed, [next].into());
         driver.commit();
         driver.sealed = later;
-        let now = started.iter().take_while(|ticket| driver.answers.contains_key(ticket)).count();
+        let now = started
+            .iter()
+            .take_while(|ticket| driver.answers.contains_key(ticket))
+            .count();
         assert_eq!(driver.answers.len(), now, "some were overtaken");
         assert!(now > answered && now - answered <= 256);
         answered = now;

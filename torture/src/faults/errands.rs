@@ -322,7 +322,7 @@ fn of_hub(error: &HubError) -> Why {
     match error {
         HubError::Store(_) => Why::Store,
         HubError::Closed => Why::Closed,
-        _ => Why::Other,
+        HubError::Overloaded { .. } | _ => Why::Other,
     }
 }
 
