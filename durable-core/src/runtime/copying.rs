@@ -66,38 +66,62 @@ impl AutoCompaction {
 
     /// Whether enough has happened to look at the files.
     pub(super) fn is_due(&self, now: Sizes) -> bool {
-        let changed = now.written.saturating_sub(self.looked.written)
-            + self.looked.live.saturating_sub(now.live);
-        self.factor > 0 && changed >= LOOK_AFTER
+        let after = match *lock(&self.last) {
+            // It looks itself when it is done.
+            Last::Running => return false,
+            Last::Failed => LOOK_AFTER_FAILURE,
+            Last::None | Last::Done { .. } => LOOK_AFTER,
+        };
+        let written = now.written.saturating_sub(self.looked.written);
+        let freed = self.looked.live.saturating_sub(now.live);
+        self.factor > 0 && written + freed >= after
     }
 
     /// Takes in how large the files are, and begins a compaction if that is too much.
     pub(super) fn looked<S: Store>(&mut self, now: Sizes, disk: u64, store: &Arc<S>) {
-        let last = *lock(&self.last);
-        let changed = now.written.saturating_sub(self.looked.written);
-        if matches!(last, Last::Failed) && changed < LOOK_AFTER_FAILURE {
-            return;
-        }
         self.looked = now;
+        let last = *lock(&self.last);
         if !is_worthwhile(self.factor, last, now.live, disk) {
             return;
         }
         *lock(&self.last) = Last::Running;
-        let (last, store) = (Arc::clone(&self.last), Arc::clone(store));
+        let (factor, last, store) = (self.factor, Arc::clone(&self.last), Arc::clone(store));
         let begun = spawn(move || {
-            let compacted = store.compact();
-            report(&compacted);
-            *lock(&last) = match compacted {
-                Ok(Compacted { bytes_after, .. }) => Last::Done {
-                    live: store.live_bytes(),
-                    disk: bytes_after,
-                },
-                Err(_) => Last::Failed,
-            };
+            let done = compact(factor, &*store);
+            *lock(&last) = done;
         });
         if let Err(error) = begun {
             report(&Err(error));
             *lock(&self.last) = Last::Failed;
+        }
+    }
+}
+
+/// Compacts until that gains nothing more: much may have been removed meanwhile, and perhaps
+/// nothing is committed any more after which the files would be looked at.
+fn compact(factor: u64, store: &impl Store) -> Last {
+    loop {
+        let before = store.live_bytes();
+        let compacted = store.compact();
+        report(&compacted);
+        let Ok(Compacted { bytes_after, .. }) = compacted else {
+            return Last::Failed;
+        };
+        let live = store.live_bytes();
+        let done = Last::done(before, live, bytes_after);
+        if !is_worthwhile(factor, done, live, bytes_after) {
+            return done;
+        }
+    }
+}
+
+impl Last {
+    /// What was in use before and after, and how much the files take. Both have been copied, what
+    /// was removed meanwhile and what was written.
+    fn done(before: u64, after: u64, disk: u64) -> Self {
+        Self::Done {
+            live: before.max(after),
+            disk,
         }
     }
 }
@@ -161,6 +185,15 @@ mod tests {
             (done(0, 4 * MIB), 10 * MIB, 31 * MIB, true),
             (done(1, 4 * MIB), 10 * MIB, 31 * MIB, true),
             (done(0, 4 * MIB), 0, 5 * MIB, true),
+            // What was removed while it ran is not held against it later, and is removed next.
+            (Last::done(10 * MIB, 0, 40 * MIB), 0, 40 * MIB, true),
+            (Last::done(10 * MIB, 0, 40 * MIB), 10 * MIB, 61 * MIB, true),
+            (
+                Last::done(10 * MIB, 9 * MIB, 40 * MIB),
+                9 * MIB,
+                40 * MIB,
+                false,
+            ),
         ] {
             let worthwhile = is_worthwhile(3, last, live, disk);
             assert_eq!(worthwhile, expected, "{last:?} {live} {disk}");
@@ -184,6 +217,24 @@ mod tests {
             let now = Sizes { written, live };
             assert_eq!(auto.is_due(now), due, "{now:?}");
             assert!(!AutoCompaction::new(0, 99 * MIB).is_due(now));
+        }
+    }
+
+    #[test]
+    fn it_looks_less_often_after_a_failure_and_not_while_it_runs() {
+        let auto = AutoCompaction::new(3, 0);
+        for (last, written, expected) in [
+            (Last::None, 1, true),
+            (Last::Failed, 63, false),
+            (Last::Failed, 64, true),
+            (Last::Running, 999, false),
+        ] {
+            *lock(&auto.last) = last;
+            let now = Sizes {
+                written: written * MIB,
+                live: 0,
+            };
+            assert_eq!(auto.is_due(now), expected, "{last:?} {written}");
         }
     }
 }
