@@ -114,12 +114,14 @@ impl Torture<'_> {
         } else {
             0
         };
+        let compact_beyond = (self.rng.u8(0..6) == 0).then_some(0);
         let at_once = self.options.instances;
         let process = self.trial.child(|brief| Brief {
             starts: at_once * STARTS_PER_LANE,
             at_once,
             max_live,
             restarts,
+            compact_beyond,
             death: match way {
                 Way::At(death) => Some(death),
                 Way::Early | Way::Working => None,
@@ -230,7 +232,7 @@ impl Torture<'_> {
             "kill: rounds={rounds} seed={} died(at_a_moment={}, at_an_apply={}, at_a_sync={}, \
              at_a_read={}; of_these while_opening={}, recovering_again={}) \
              acknowledged={} (starts={}, events={}, completions={}, terminations={}, purges={}) reads={} \
-             attempts={} came_through_unacknowledged={} {} reopen_max_ms={:.1}",
+             attempts={} compactions={} came_through_unacknowledged={} {} reopen_max_ms={:.1}",
             self.options.seed,
             deaths.at_a_moment,
             deaths.at_an_apply,
@@ -246,6 +248,7 @@ impl Torture<'_> {
             counts.purges,
             counts.reads,
             counts.attempts,
+            counts.compactions,
             counts.came_through,
             model.tally(),
             self.trial.openings.longest.as_secs_f64() * 1e3,

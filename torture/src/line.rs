@@ -58,6 +58,8 @@ pub(crate) enum Line {
     },
     /// The attempt is about to return.
     End { n: u64, step: u32, attempt: u32 },
+    /// The hub was compacted.
+    Compacted,
     /// Something that must not happen.
     Mishap { text: String },
     /// All that was to be done is done, and the hub is closed.
@@ -131,9 +133,11 @@ impl Line {
             | Self::Gone { n }
             | Self::Begin { n, .. }
             | Self::End { n, .. } => Some(*n),
-            Self::Ready { .. } | Self::NotOpened { .. } | Self::Mishap { .. } | Self::Finished => {
-                None
-            }
+            Self::Ready { .. }
+            | Self::NotOpened { .. }
+            | Self::Compacted
+            | Self::Mishap { .. }
+            | Self::Finished => None,
         }
     }
 

@@ -57,6 +57,8 @@ pub(crate) struct Brief {
     pub(crate) max_live: usize,
     /// How often the worker stops and another one starts.
     pub(crate) restarts: u64,
+    /// It compacts the hub once if that takes more than so many times its live bytes on disk.
+    pub(crate) compact_beyond: Option<u64>,
     /// Where it kills itself, if it does.
     pub(crate) death: Option<Death>,
     /// Whether commits are not synced, so that a power cut loses them.
@@ -123,8 +125,10 @@ async fn work(hub: TaskHub, brief: Brief, opening: Stopwatch) -> Result<(), AnyE
         rng(&[brief.plans.seed, brief.round]),
         &brief,
     );
-    let ((), restarted) = tokio::join!(clients.drive_all(&brief), restarts);
+    let compaction = compact(&hub, rng(&[brief.round, brief.plans.seed]), &brief);
+    let ((), restarted, compacted) = tokio::join!(clients.drive_all(&brief), restarts, compaction);
     restarted?;
+    compacted?;
     let Some(known) = brief.finish else {
         // Nothing is left but to be killed.
         return std::future::pending().await;
@@ -155,6 +159,20 @@ async fn restart(
         }
         pause(&mut rng, Duration::from_millis(20)).await;
         *worker = Some(hub.worker().register_all().start().await?);
+    }
+    Ok(())
+}
+
+/// Does what whoever looks after a hub does when it takes too much space.
+async fn compact(hub: &TaskHub, mut rng: fastrand::Rng, brief: &Brief) -> Result<(), AnyError> {
+    let Some(times) = brief.compact_beyond else {
+        return Ok(());
+    };
+    pause(&mut rng, Duration::from_millis(100)).await;
+    let stats = hub.stats().await?;
+    if stats.bytes_on_disk > times * stats.live_bytes {
+        hub.compact().await?;
+        report(&Line::Compacted);
     }
     Ok(())
 }

@@ -51,6 +51,7 @@ pub(crate) struct Counts {
     pub(crate) terminations: u64,
     pub(crate) purges: u64,
     pub(crate) reads: u64,
+    pub(crate) compactions: u64,
     pub(crate) attempts: u64,
     /// Starts that were not acknowledged, and had happened.
     pub(crate) came_through: u64,
@@ -124,6 +125,7 @@ impl Model {
             finish: None,
             max_live: 20_000,
             restarts: 0,
+            compact_beyond: None,
             death: None,
             unsynced: false,
         }
@@ -179,6 +181,7 @@ impl Model {
             if let Line::Mishap { text } = line {
                 return Err((Breach::Broken, text.clone()));
             }
+            self.counts.compactions += u64::from(*line == Line::Compacted);
             if let Line::NotOpened { text } = line {
                 return Err((Breach::Refused, text.clone()));
             }
@@ -250,6 +253,7 @@ impl Model {
             Line::End { .. }
             | Line::Ready { .. }
             | Line::NotOpened { .. }
+            | Line::Compacted
             | Line::Mishap { .. }
             | Line::Finished => {}
         }

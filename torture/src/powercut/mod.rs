@@ -276,10 +276,12 @@ impl Round {
         };
         let unsynced = self.syncing == Syncing::Skipped;
         let is_first = self.trial.openings.last.is_none();
+        let compact_beyond = (self.rng.u8(0..4) == 0).then_some(0);
         let switch = self.disk.switch()?;
         let process = self.trial.child(|brief| Brief {
             starts,
             at_once,
+            compact_beyond,
             unsynced,
             ..brief
         })?;
@@ -380,6 +382,7 @@ struct Report {
     cuts: Cuts,
     cuts_by_size: [u64; SIZES.len()],
     acknowledged: u64,
+    compactions: u64,
     tally: Tally,
     control_rounds: u64,
     control_lost: u64,
@@ -394,6 +397,7 @@ impl Report {
             cuts: Cuts::default(),
             cuts_by_size: [0; SIZES.len()],
             acknowledged: 0,
+            compactions: 0,
             tally: Tally::default(),
             control_rounds: 0,
             control_lost: 0,
@@ -410,6 +414,7 @@ impl Report {
         self.rounds += 1;
         self.cuts = self.cuts + *cuts;
         self.acknowledged += trial.model.counts.acknowledged();
+        self.compactions += trial.model.counts.compactions;
         self.tally = self.tally + trial.model.tally();
         self.reopen_max = self.reopen_max.max(trial.openings.longest);
     }
@@ -429,12 +434,13 @@ impl Report {
         } = self.cuts;
         format!(
             "powercut: rounds={} seed={} cuts={} ({}; creating={creating}, reopening={reopening}, \
-             working={working}, idle={idle}) kills_between={kills} acknowledged={} {} \
+             working={working}, idle={idle}) kills_between={kills} compactions={} acknowledged={} {} \
              control_rounds={} control_lost={} reopen_max_ms={:.1}",
             self.rounds,
             self.seed,
             self.cuts.all(),
             by_size.join(", "),
+            self.compactions,
             self.acknowledged,
             self.tally,
             self.control_rounds,

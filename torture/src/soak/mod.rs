@@ -3,8 +3,8 @@
 //!
 //! Thousands of instances are under way, most of them asleep; each that has ended is purged, looked
 //! for once more by the next child, and forgotten here. Starts come at a pace that leaves about half
-//! of two cores free. The judge is that of [`kill`](crate::kill). In the end everything must have
-//! ended, and right.
+//! of two cores free. The judge is that of [`kill`](crate::kill). A hub that takes many times its
+//! live bytes is compacted. In the end everything must have ended, and right.
 //!
 //! # What flat means
 //!
@@ -40,6 +40,8 @@ pub(crate) struct Options {
 
 /// How long apart instances are started.
 const PACE: Duration = Duration::from_millis(3);
+/// A hub that takes more than so many times its live bytes is compacted.
+const COMPACT_BEYOND: u64 = 4;
 /// More are not started while so many are under way.
 const MOST_UNDER_WAY: u64 = 5_000;
 /// A child that is not ready by then never will be.
@@ -113,6 +115,7 @@ impl Soak {
             pace: Some(PACE),
             max_live,
             restarts,
+            compact_beyond: Some(COMPACT_BEYOND),
             ..brief
         })?;
         let ready = self.watch(&process)?;
@@ -184,7 +187,7 @@ impl Soak {
         let instances = counts.starts + counts.came_through;
         format!(
             "soak: minutes={:.1} seed={} kills={} instances={instances} right={:.2}% \
-             most_at_once={} purged={} acknowledged={} reads={} attempts={} {} \
+             most_at_once={} purged={} compactions={} acknowledged={} reads={} attempts={} {} \
              child_rss_mb({}) judge_rss_mb({}) disk_mb({}) tolerance={TOLERANCE}x+{}MB \
              reopen_max_ms={:.1}",
             self.length.as_secs_f64() / 60.0,
@@ -193,6 +196,7 @@ impl Soak {
             self.trial.model.share_right() * 100.0,
             self.most_under_way,
             counts.purges,
+            counts.compactions,
             counts.acknowledged(),
             counts.reads,
             counts.attempts,
