@@ -5,8 +5,8 @@
 //!
 //! The engine, its store and the world around it run on one thread, under one seed. Time is
 //! virtual, the store forgets what was not synced, every call into it may fail, and the process may
-//! die between any two moves. Orchestrations are made at random ([`program`]) or by hand
-//! ([`scenario`]). An auditor that knows what was promised, not how the engine works, looks at
+//! die between any two moves. Orchestrations are made at random (`program`) or by hand
+//! (`scenario`). An auditor that knows what was promised, not how the engine works, looks at
 //! everything that leaves the engine, and at all that is stored. A failure names its seed, and is
 //! shrunk.
 
