@@ -166,7 +166,7 @@ impl<R: Answer> Engine<R> {
         } else if self.purges.is_gone(&id) {
             self.refuse(vec![Want::Mail(mail)], &Response::NotFound);
         } else {
-            self.fetch(Fetch::Instance(InstanceKey::Id(id)), Want::Mail(mail));
+            self.fetch_instance(InstanceKey::Id(id), Want::Mail(mail));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::engine::instance::{Body, Instance};
 use crate::engine::mailbox::Mail;
-use crate::engine::message::{ActivityKey, Fetch, Response};
+use crate::engine::message::{ActivityKey, Response};
 use crate::engine::work::{Work, set_problem};
 use crate::engine::{Answer, Config, Engine, Want};
 use crate::failure::FailureDetails;
@@ -18,7 +18,7 @@ impl<R: Answer> Engine<R> {
         if self.instances.contains_key(&number) {
             self.go_on(number, want);
         } else {
-            self.fetch(Fetch::Instance(InstanceKey::Number(number)), want);
+            self.fetch_instance(InstanceKey::Number(number), want);
         }
     }
 

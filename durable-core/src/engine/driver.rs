@@ -5,9 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::{
-    Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Fetched, Input, Response,
-};
+use crate::engine::{Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Input, Response};
 use crate::id::InstanceId;
 use crate::store::Store;
 use crate::store::kv::KvStore;
@@ -89,13 +87,7 @@ impl Driver {
     /// Reads what is wanted next, and returns what that was.
     pub(super) fn read(&mut self) -> Option<Fetch> {
         let fetch = self.engine.next_fetch()?;
-        let fetched = match &fetch {
-            Fetch::Instance(key) => self.store.load(key).map(Fetched::Instance),
-            Fetch::Glimpse(id) => self.store.glimpse(id).map(Fetched::Glimpse),
-            Fetch::Timers { after, limit } => {
-                self.store.timers(*after, *limit).map(Fetched::Timers)
-            }
-        };
+        let fetched = fetch.read(&self.store);
         self.engine.fetched(&fetch, fetched);
         Some(fetch)
     }

@@ -29,7 +29,7 @@ pub(crate) struct Standing {
 }
 
 /// An orchestration of a few steps is not held up by those of many.
-const TURNS_OF_THE_QUIET: u8 = 8;
+const TURNS_OF_THE_QUIET: u8 = 4;
 
 impl Standing {
     pub(crate) fn waits(&self) -> bool {
@@ -164,7 +164,7 @@ mod tests {
         let mut world = World::busy(1000);
         // It was never seen before, or not lately; a few turns more and it counts as busy, too.
         for _ in 0..3 {
-            for _ in 0..8 {
+            for _ in 0..4 {
                 world.push(5000, false);
                 assert!(world.serve(2, 1000).contains(&5000));
             }

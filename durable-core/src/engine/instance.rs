@@ -93,6 +93,7 @@ impl<R> Instance<R> {
             header,
             turns,
             messages,
+            more_messages: _,
             attempts,
             active,
         } = stored;

@@ -12,7 +12,7 @@ use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::InlineStep;
 use crate::store::{
-    Glimpse, Header, HubStats, InstanceKey, Op, RuntimeStatus, StoreError, Stored, TimerKey,
+    Glimpse, Header, HubStats, InstanceKey, Op, RuntimeStatus, Store, StoreError, Stored, TimerKey,
 };
 
 /// What happens outside. `R` is whatever the shell answers clients with.
@@ -257,7 +257,17 @@ impl std::fmt::Debug for Dispatch {
 /// What the engine must read before it can go on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fetch {
-    Instance(InstanceKey),
+    /// With its first messages.
+    Instance {
+        key: InstanceKey,
+        messages: usize,
+    },
+    /// More messages of an instance that is being loaded.
+    Messages {
+        number: InstanceNumber,
+        after: u64,
+        limit: usize,
+    },
     Glimpse(InstanceId),
     Timers {
         after: Option<TimerKey>,
@@ -269,8 +279,27 @@ pub(crate) enum Fetch {
 #[derive(Debug)]
 pub(crate) enum Fetched {
     Instance(Option<Stored>),
+    Messages(Vec<(u64, Event)>),
     Glimpse(Option<Glimpse>),
     Timers(Vec<TimerKey>),
+}
+
+impl Fetch {
+    /// Reads it.
+    pub(crate) fn read(&self, store: &impl Store) -> Result<Fetched, StoreError> {
+        match self {
+            Self::Instance { key, messages } => store.load(key, *messages).map(Fetched::Instance),
+            Self::Messages {
+                number,
+                after,
+                limit,
+            } => store
+                .messages(*number, *after, *limit)
+                .map(Fetched::Messages),
+            Self::Glimpse(id) => store.glimpse(id).map(Fetched::Glimpse),
+            Self::Timers { after, limit } => store.timers(*after, *limit).map(Fetched::Timers),
+        }
+    }
 }
 
 /// A commit, and what it causes.

@@ -38,7 +38,7 @@ use crate::failure::FailureDetails;
 use crate::id::{InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::Problem;
-use crate::store::{InstanceKey, Recovered, TimerKey};
+use crate::store::{InstanceKey, Recovered, Stored, TimerKey};
 use crate::time::Timestamp;
 
 use self::instance::{Body, Instance};
@@ -51,8 +51,8 @@ use self::work::Work;
 pub(crate) use self::commit::{Durable, Group, Size, ToCommit};
 pub(crate) use self::fair::FairQueue;
 pub(crate) use self::message::{
-    ActivityKey, Command, Dispatch, Effect, Fetch, Fetched, Input, Response, Sealed, Shortage,
-    Snapshot, StartRequest, WorkerId,
+    ActivityKey, Command, Dispatch, Effect, Fetch, Input, Response, Sealed, Shortage, Snapshot,
+    StartRequest, WorkerId,
 };
 pub(crate) use self::work::OnForeignWake;
 
@@ -84,6 +84,8 @@ pub(crate) struct Config {
     /// More than this and the rest is for the instance's next turn: so one busy instance does not
     /// hold up the others.
     pub(crate) events_per_turn: usize,
+    /// Stored messages read at a time: meanwhile nothing else happens.
+    pub(crate) messages_at_once: usize,
     /// Timers read at a time.
     pub(crate) timer_window: usize,
     /// Bytes that are to be free on the disk for something new to be started; 0: any number will do.
@@ -100,12 +102,13 @@ impl Default for Config {
             max_payload: 2 * 1024 * 1024,
             max_live: 20_000,
             max_live_bytes: 256 * 1024 * 1024,
-            turns_per_commit: 256,
-            events_per_commit: 1024,
+            turns_per_commit: 128,
+            events_per_commit: 512,
             bytes_per_commit: 8 * 1024 * 1024,
             max_waiting: 100_001,
             max_waiting_bytes: 64 * 1024 * 1024,
             events_per_turn: 256,
+            messages_at_once: 2048,
             timer_window: 4096,
             min_free_space: 64 * 1024 * 1024,
             compaction_factor: 3,
@@ -145,6 +148,8 @@ pub(crate) struct Engine<R> {
     parked: BTreeMap<Fetch, Vec<Want<R>>>,
     fetches: VecDeque<Fetch>,
     fetching_timers: bool,
+    /// Read in part so far.
+    loading: BTreeMap<InstanceNumber, Loading<R>>,
     /// To be loaded because a worker has started.
     to_load: VecDeque<InstanceNumber>,
     /// Ended, and to be forgotten once this commit is durable.
@@ -162,6 +167,13 @@ pub(crate) struct Engine<R> {
     written: u64,
     /// Instances that could not be read, and since when: their status says so.
     damaged: BTreeMap<InstanceKey, (Problem, Timestamp)>,
+}
+
+/// An instance of which there is more than is read in one go, and what waits for it.
+#[derive(Debug)]
+struct Loading<R> {
+    stored: Stored,
+    wants: Vec<Want<R>>,
 }
 
 /// What goes on once something was read.
@@ -221,6 +233,7 @@ impl<R: Answer> Engine<R> {
             parked: BTreeMap::new(),
             fetches: VecDeque::new(),
             fetching_timers: false,
+            loading: BTreeMap::new(),
             to_load: VecDeque::new(),
             leaving: VecDeque::new(),
             purges: Purges::default(),

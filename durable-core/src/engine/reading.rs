@@ -3,14 +3,19 @@
 use crate::engine::instance::{Body, Instance};
 use crate::engine::message::{Fetch, Fetched, Response, Snapshot};
 use crate::engine::work::{keep_since, timer_key};
-use crate::engine::{Answer, Engine, Want};
-use crate::history::Pending;
+use crate::engine::{Answer, Engine, Loading, Want};
+use crate::history::{Event, Pending};
 use crate::id::InstanceId;
 use crate::replay::{Problem, ProblemKind};
 use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored, TimerKind};
 use crate::time::Timestamp;
 
 impl<R: Answer> Engine<R> {
+    pub(super) fn fetch_instance(&mut self, key: InstanceKey, want: Want<R>) {
+        let messages = self.work.config.messages_at_once;
+        self.fetch(Fetch::Instance { key, messages }, want);
+    }
+
     pub(super) fn want_timers(&mut self) {
         if let Some((after, limit)) = self.work.timers.wanted()
             && !self.fetching_timers
@@ -28,15 +33,17 @@ impl<R: Answer> Engine<R> {
         }
     }
 
-    /// What is to be read next; answered with [`fetched`](Self::fetched).
+    /// What is to be read next; answered with [`fetched`](Self::fetched) before this is called
+    /// again.
     pub(crate) fn next_fetch(&mut self) -> Option<Fetch> {
         loop {
             let fetch = self.fetches.pop_front()?;
-            if !self.is_here(&fetch) {
+            if self.is_here(&fetch) {
+                let wants = self.parked.remove(&fetch).unwrap_or_default();
+                self.go_on_here(fetch, wants);
+            } else if !self.join_loading(&fetch) {
                 return Some(fetch);
             }
-            let wants = self.parked.remove(&fetch).unwrap_or_default();
-            self.go_on_here(fetch, wants);
         }
     }
 
@@ -44,9 +51,9 @@ impl<R: Answer> Engine<R> {
     /// the store may lack what its commits under way are about, or have it in part.
     fn is_here(&self, fetch: &Fetch) -> bool {
         match fetch {
-            Fetch::Timers { .. } => false,
+            Fetch::Timers { .. } | Fetch::Messages { .. } => false,
             Fetch::Glimpse(id) => self.ids.contains_key(id) || self.purges.is_gone(id),
-            Fetch::Instance(key) => match self.here(key) {
+            Fetch::Instance { key, .. } => match self.here(key) {
                 Some(instance) => !self.can_be_loaded(instance),
                 None => matches!(key, InstanceKey::Id(id) if self.purges.is_gone(id)),
             },
@@ -55,13 +62,13 @@ impl<R: Answer> Engine<R> {
 
     fn go_on_here(&mut self, fetch: Fetch, wants: Vec<Want<R>>) {
         match fetch {
-            Fetch::Timers { .. } => {}
+            Fetch::Timers { .. } | Fetch::Messages { .. } => {}
             Fetch::Glimpse(id) => {
                 for want in wants {
                     self.look_at(&id, want);
                 }
             }
-            Fetch::Instance(key) => {
+            Fetch::Instance { key, .. } => {
                 let Some(number) = self.here(&key).map(Instance::number) else {
                     return self.refuse(wants, &Response::NotFound);
                 };
@@ -108,9 +115,19 @@ impl<R: Answer> Engine<R> {
                 }
             }
             Ok(Fetched::Instance(stored)) => self.loaded(stored, wants),
+            Ok(Fetched::Messages(messages)) => self.loaded_more(fetch, messages),
             Err(error) => {
                 tracing::error!(%error, ?fetch, "cannot read from the store");
-                if let Fetch::Instance(key) = fetch {
+                let (key, wants) = match fetch {
+                    Fetch::Instance { key, .. } => (Some(key.clone()), wants),
+                    Fetch::Messages { number, .. } => {
+                        let loading = self.loading.remove(number);
+                        let wants = loading.map_or(wants, |loading| loading.wants);
+                        (Some(InstanceKey::Number(*number)), wants)
+                    }
+                    Fetch::Glimpse(_) | Fetch::Timers { .. } => (None, wants),
+                };
+                if let Some(key) = &key {
                     self.note_damage(key, &error);
                 }
                 self.refuse(wants, &Response::Failed(error));
@@ -193,10 +210,59 @@ impl<R: Answer> Engine<R> {
         if status.is_terminal() {
             return self.refuse(wants, &Response::Ended(status));
         }
+        // One in memory has its messages there.
+        if stored.more_messages && !self.instances.contains_key(&number) {
+            return self.load_more(Loading { stored, wants });
+        }
         self.settle(stored);
         for want in wants {
             self.go_on(number, want);
         }
+    }
+
+    /// The rest of its messages, piece by piece: others go on in between. Nothing of the instance
+    /// changes meanwhile, as it is not in memory.
+    fn load_more(&mut self, loading: Loading<R>) {
+        let number = loading.stored.header.number;
+        let after = loading.stored.messages.last().map_or(0, |(seq, _)| *seq);
+        self.loading.insert(number, loading);
+        let limit = self.work.config.messages_at_once;
+        self.fetches.push_back(Fetch::Messages {
+            number,
+            after,
+            limit,
+        });
+    }
+
+    fn loaded_more(&mut self, fetch: &Fetch, messages: Vec<(u64, Event)>) {
+        let Fetch::Messages { number, limit, .. } = fetch else {
+            return;
+        };
+        let Some(mut loading) = self.loading.remove(number) else {
+            return;
+        };
+        loading.stored.more_messages = messages.len() == *limit;
+        loading.stored.messages.extend(messages);
+        let Loading { stored, wants } = loading;
+        self.loaded(Some(stored), wants);
+    }
+
+    /// What was to be read of an instance that is being loaded waits for that.
+    fn join_loading(&mut self, fetch: &Fetch) -> bool {
+        let Fetch::Instance { key, .. } = fetch else {
+            return false;
+        };
+        let loading = self.loading.values_mut().find(|loading| {
+            let header = &loading.stored.header;
+            match key {
+                InstanceKey::Id(id) => *id == header.id,
+                InstanceKey::Number(number) => *number == header.number,
+            }
+        });
+        let Some(loading) = loading else { return false };
+        let wants = self.parked.remove(fetch).unwrap_or_default();
+        loading.wants.extend(wants);
+        true
     }
 
     /// Brings what was read to life, unless that was done meanwhile.
@@ -279,7 +345,7 @@ impl<R: Answer> Engine<R> {
                 // What it still has to store cannot be read yet.
                 Some(here) if !self.can_be_loaded(here) => self.to_load.push_back(number),
                 None | Some(_) => {
-                    self.fetch(Fetch::Instance(InstanceKey::Number(number)), Want::Load);
+                    self.fetch_instance(InstanceKey::Number(number), Want::Load);
                 }
             }
         }

@@ -167,7 +167,13 @@ fn what_has_come_into_memory_meanwhile_is_not_read_again() {
     let status = driver.ask(Command::Status { id: id("s") });
     let by_timer = driver.read();
     assert!(
-        matches!(by_timer, Some(Fetch::Instance(InstanceKey::Number(_)))),
+        matches!(
+            by_timer,
+            Some(Fetch::Instance {
+                key: InstanceKey::Number(_),
+                ..
+            })
+        ),
         "{by_timer:?}"
     );
     assert!(driver.seal());

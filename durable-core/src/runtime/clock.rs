@@ -1,6 +1,6 @@
 //! The one place that reads the time.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::time::Timestamp;
 
@@ -13,4 +13,19 @@ pub(super) fn now() -> Timestamp {
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub(super) fn system() -> SystemTime {
     SystemTime::now()
+}
+
+/// Measures how long something takes, whatever is done to the wall clock.
+#[derive(Debug)]
+pub(super) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub(super) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
 }

@@ -10,8 +10,10 @@ use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use super::activities::{Jobs, ToWorker};
+use super::clock::Stopwatch;
 use super::health::Condition;
 use super::room::Room;
 use super::shell::{Inbox, Reply, ToEngine};
@@ -27,6 +29,10 @@ pub(super) struct Committer<S: Store> {
     pub(super) condition: Condition,
     pub(super) room: Room,
 }
+
+/// A group takes no more commits once applying them has taken so long: those who wait for the sync
+/// should not wait much longer than that takes, however slow the store is at the moment.
+const LONGEST_APPLYING: Duration = Duration::from_millis(5);
 
 type Queue<S> = Receiver<ToCommit<<S as Store>::Prepared, Reply>>;
 
@@ -45,7 +51,7 @@ impl<S: Store> Committer<S> {
         // Also if this thread dies.
         let _stop = StopEngine(&self.inbox);
         while let Ok(first) = queue.recv() {
-            let mut group = Group::default();
+            let (mut group, applying) = (Group::default(), Stopwatch::start());
             for commit in iter::once(first).chain(queue.try_iter()) {
                 if self.room.leave() {
                     // The engine may be gone: then it seals nothing more.
@@ -53,7 +59,7 @@ impl<S: Store> Committer<S> {
                 }
                 let applied = group.apply(&*self.store, commit);
                 applied.map_err(|error| self.failed(error))?;
-                if group.is_full() {
+                if group.is_full() || applying.elapsed() >= LONGEST_APPLYING {
                     break;
                 }
             }

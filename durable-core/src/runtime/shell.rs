@@ -22,9 +22,7 @@ use super::health::Condition;
 use super::room::{Room, SEALED_AHEAD};
 use super::space::SpaceGuard;
 use super::verify::{Order, Verifier};
-use crate::engine::{
-    Answer, Config, Effect, Engine, Fetch, Fetched, Input, Response, Sealed, ToCommit,
-};
+use crate::engine::{Answer, Config, Effect, Engine, Fetch, Input, Response, Sealed, ToCommit};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
 use crate::store::{Copies, OpenError, SigningKey, Store, StoreError};
@@ -431,16 +429,12 @@ impl<S: Store> Shell<S> {
             let Some(fetch) = self.engine.next_fetch() else {
                 break;
             };
-            let fetched = match &fetch {
-                Fetch::Instance(key) => self.store.load(key).map(Fetched::Instance),
-                Fetch::Glimpse(id) => self.store.glimpse(id).map(Fetched::Glimpse),
-                Fetch::Timers { after, limit } => {
-                    let timers = self.store.timers(*after, *limit);
-                    Ok(Fetched::Timers(timers.map_err(|error| self.stop(error))?))
-                }
-            };
-            if let Err(error @ StoreError::Fatal { .. }) = fetched {
-                return Err(self.stop(error));
+            let fetched = fetch.read(&*self.store);
+            if let Err(error) = &fetched
+                && (matches!(error, StoreError::Fatal { .. })
+                    || matches!(fetch, Fetch::Timers { .. }))
+            {
+                return Err(self.stop(error.clone()));
             }
             self.engine.fetched(&fetch, fetched);
         }

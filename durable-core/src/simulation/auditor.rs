@@ -476,14 +476,14 @@ struct Facts {
 }
 
 fn header(store: &Store, id: &InstanceId) -> Option<Header> {
-    let stored = store.load(&InstanceKey::Id(id.clone()));
+    let stored = store.load(&InstanceKey::Id(id.clone()), usize::MAX);
     stored
         .unwrap_or_else(|error| panic!("{id}: {error}"))
         .map(|stored| stored.header)
 }
 
 fn load(store: &Store, id: &InstanceId) -> Option<Facts> {
-    let stored = store.load(&InstanceKey::Id(id.clone()));
+    let stored = store.load(&InstanceKey::Id(id.clone()), usize::MAX);
     let stored = stored.unwrap_or_else(|error| panic!("{id}: {error}"))?;
     let turns = store
         .history(&stored.header)

@@ -94,6 +94,7 @@ pub(crate) struct Sizes {
     pub(crate) turns_per_commit: usize,
     pub(crate) events_per_turn: usize,
     pub(crate) timer_window: usize,
+    pub(crate) messages_at_once: usize,
 }
 
 impl Sizes {
@@ -105,6 +106,7 @@ impl Sizes {
             turns_per_commit: self.turns_per_commit,
             events_per_turn: self.events_per_turn,
             timer_window: self.timer_window,
+            messages_at_once: self.messages_at_once,
             ..Config::default()
         }
     }
@@ -166,6 +168,7 @@ impl Plan {
                 turns_per_commit: rng.usize(1..5),
                 events_per_turn: rng.usize(1..5),
                 timer_window: rng.usize(1..6),
+                messages_at_once: rng.usize(1..6),
             },
             fault: None,
             crash: None,

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hook::{StoreCall, StoreHook};
-use crate::engine::{
-    Answer, Config, Durable, Effect, Engine, Fetch, Fetched, Group, Input, ToCommit,
-};
+use crate::engine::{Answer, Config, Durable, Effect, Engine, Group, Input, ToCommit};
 use crate::store::kv::KvStore;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
@@ -189,13 +187,7 @@ impl Process {
             let Some(fetch) = self.engine.next_fetch() else {
                 break;
             };
-            let fetched = match &fetch {
-                Fetch::Instance(key) => self.store.load(key).map(Fetched::Instance),
-                Fetch::Glimpse(id) => self.store.glimpse(id).map(Fetched::Glimpse),
-                Fetch::Timers { after, limit } => {
-                    self.store.timers(*after, *limit).map(Fetched::Timers)
-                }
-            };
+            let fetched = fetch.read(&self.store);
             match &fetched {
                 // The disk does not answer: the hub closes.
                 Err(StoreError::Fatal { .. }) => return fetched.map(drop),

@@ -24,6 +24,7 @@ impl Scenario {
                 turns_per_commit: 2,
                 events_per_turn: 3,
                 timer_window: 2,
+                messages_at_once: 2,
             },
             fault: None,
             crash: None,

@@ -37,6 +37,9 @@ fn sled_does_what_every_store_must() {
     });
 }
 
+/// Of an instance's messages.
+const ALL: usize = usize::MAX;
+
 /// Runs the suite. `fresh` makes new storage and returns what opens it, again and again.
 fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
     a_fresh_store_has_nothing(&fresh());
@@ -77,8 +80,8 @@ fn a_fresh_store_has_nothing<S: Store>(open: &impl Fn() -> S) {
             ..
         } = again;
         assert_eq!((commit, created, active.as_slice()), (0, 0, [].as_slice()));
-        assert_eq!(store.load(&by_id("x")).unwrap(), None);
-        assert_eq!(store.load(&by_number(0)).unwrap(), None);
+        assert_eq!(store.load(&by_id("x"), ALL).unwrap(), None);
+        assert_eq!(store.load(&by_number(0), ALL).unwrap(), None);
         assert_eq!(store.glimpse(&id("x")).unwrap(), None);
         assert_eq!(store.timers(None, 10).unwrap(), []);
     });
@@ -97,6 +100,7 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
         },
         turns: vec![first_turn("x"), turn(2)],
         messages: vec![(0, event(0)), (1, event(1))],
+        more_messages: false,
         attempts: vec![(CallId(3), attempts.clone())],
         active: true,
     };
@@ -127,10 +131,10 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
     );
     and_reopened(store, open, |store| {
         for key in [by_id("x"), by_number(0)] {
-            assert_eq!(store.load(&key).unwrap().as_ref(), Some(&stored));
+            assert_eq!(store.load(&key, ALL).unwrap().as_ref(), Some(&stored));
         }
-        assert_eq!(store.load(&by_id("y")).unwrap(), None);
-        assert_eq!(store.load(&by_number(1)).unwrap(), None);
+        assert_eq!(store.load(&by_id("y"), ALL).unwrap(), None);
+        assert_eq!(store.load(&by_number(1), ALL).unwrap(), None);
         let recovered = store.recover().unwrap();
         assert_eq!((recovered.commit, recovered.created), (2, 1));
         assert_eq!(recovered.active, [InstanceNumber(0)]);
@@ -147,7 +151,7 @@ fn what_is_pending_is_known_by_its_start<S: Store>(open: &impl Fn() -> S) {
     };
     commit(&store, 1, vec![put(&pending), start, active(0, true)]);
     and_reopened(store, open, |store| {
-        let stored = store.load(&by_number(0)).unwrap().unwrap();
+        let stored = store.load(&by_number(0), ALL).unwrap().unwrap();
         assert_eq!(stored.header, pending);
         assert_eq!(stored.messages, [(0, started("x"))]);
         assert_eq!(stored.turns, []);
@@ -206,7 +210,7 @@ fn of_what_has_ended_only_a_glimpse_is_left<S: Store>(open: &impl Fn() -> S) {
         vec![append(0, 1, &first_turn("x")), put(&ended), message(0, 0)],
     );
     and_reopened(store, open, |store| {
-        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        let stored = store.load(&by_id("x"), ALL).unwrap().unwrap();
         assert_eq!(stored.header, ended);
         assert_eq!(stored.turns, []);
         let glimpse = store.glimpse(&id("x")).unwrap().unwrap();
@@ -233,7 +237,7 @@ fn the_last_word_of_a_commit_holds<S: Store>(open: &impl Fn() -> S) {
         ],
     );
     and_reopened(store, open, |store| {
-        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        let stored = store.load(&by_id("x"), ALL).unwrap().unwrap();
         assert_eq!(stored.header.status, RuntimeStatus::Running);
         assert_eq!(stored.messages, []);
         assert!(!stored.active);
@@ -302,9 +306,25 @@ fn messages_are_kept_in_order_until_they_are_taken<S: Store>(open: &impl Fn() ->
             .collect(),
     );
     and_reopened(store, open, |store| {
-        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        let stored = store.load(&by_id("x"), ALL).unwrap().unwrap();
         let expected: Vec<_> = (0..300).step_by(3).map(|n| (n, event(n))).collect();
         assert_eq!(stored.messages, expected);
+        assert!(!stored.more_messages);
+        for limit in [1, 7, 99, 100, 101] {
+            let mut stored = store.load(&by_id("x"), limit).unwrap().unwrap();
+            assert_eq!(stored.more_messages, limit < 100);
+            while stored.messages.len() < 100 {
+                let (last, _) = stored.messages[stored.messages.len() - 1];
+                let more = store.messages(stored.header.number, last, limit).unwrap();
+                assert!(!more.is_empty() && more.len() <= limit);
+                stored.messages.extend(more);
+            }
+            assert_eq!(stored.messages, expected);
+            assert_eq!(
+                store.messages(stored.header.number, 297, limit).unwrap(),
+                []
+            );
+        }
     });
 }
 
@@ -342,7 +362,7 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
     };
     commit(&store, 2, vec![forget(1), failed(1, 2), forget(2)]);
     and_reopened(store, open, |store| {
-        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        let stored = store.load(&by_id("x"), ALL).unwrap().unwrap();
         let attempts: Vec<_> = stored
             .attempts
             .iter()
@@ -390,7 +410,7 @@ fn turns_of_any_size_come_back<S: Store>(open: &impl Fn() -> S) {
     ops.push(put(&header("x", 0, RuntimeStatus::Running, count)));
     commit(&store, 1, ops);
     and_reopened(store, open, |store| {
-        let stored = store.load(&by_number(0)).unwrap().unwrap();
+        let stored = store.load(&by_number(0), ALL).unwrap().unwrap();
         assert!(stored.turns == turns);
     });
 }
@@ -412,7 +432,7 @@ fn ids_that_look_alike_are_apart<S: Store>(open: &impl Fn() -> S) {
     and_reopened(store, open, |store| {
         for (number, id) in (0..).zip(ids) {
             for key in [by_id(id), by_number(number)] {
-                let stored = store.load(&key).unwrap().unwrap();
+                let stored = store.load(&key, ALL).unwrap().unwrap();
                 assert_eq!(stored.header.id.as_str(), id);
                 assert_eq!(stored.header.number.0, number);
                 assert_eq!(stored.turns, [first_turn(id)]);
@@ -434,11 +454,11 @@ fn a_purged_instance_is_gone_and_its_neighbours_are_not<S: Store>(open: &impl Fn
     }
     commit(&store, 4, vec![purge("x", 0)]);
     let gone = |store: &S| {
-        assert_eq!(store.load(&by_id("x")).unwrap(), None);
-        assert_eq!(store.load(&by_number(0)).unwrap(), None);
+        assert_eq!(store.load(&by_id("x"), ALL).unwrap(), None);
+        assert_eq!(store.load(&by_number(0), ALL).unwrap(), None);
         assert_eq!(store.glimpse(&id("x")).unwrap(), None);
         for id in ["x1", "x "] {
-            let stored = store.load(&by_id(id)).unwrap().unwrap();
+            let stored = store.load(&by_id(id), ALL).unwrap().unwrap();
             assert_eq!(stored.header.id.as_str(), id);
             assert!(store.glimpse(&stored.header.id).unwrap().is_some());
         }
@@ -449,10 +469,10 @@ fn a_purged_instance_is_gone_and_its_neighbours_are_not<S: Store>(open: &impl Fn
     let first = append(3, 1, &first_turn("x"));
     commit(&store, 5, vec![purge("x1", 1), first, put(&again)]);
     and_reopened(store, open, |store| {
-        let stored = store.load(&by_id("x")).unwrap().unwrap();
+        let stored = store.load(&by_id("x"), ALL).unwrap().unwrap();
         assert_eq!((stored.header, stored.turns.len()), (again.clone(), 1));
-        assert_eq!(store.load(&by_number(0)).unwrap(), None);
-        assert_eq!(store.load(&by_id("x1")).unwrap(), None);
+        assert_eq!(store.load(&by_number(0), ALL).unwrap(), None);
+        assert_eq!(store.load(&by_id("x1"), ALL).unwrap(), None);
         assert_eq!(store.recover().unwrap().created, 4);
     });
 }
@@ -505,7 +525,7 @@ fn an_active_instance_that_is_gone_is_damage<S: Store>(open: &impl Fn() -> S) {
     commit(&store, 2, vec![put(&header), active(1, true)]);
     and_reopened(store, open, |store| {
         for number in [0, 1] {
-            let loaded = store.load(&by_number(number));
+            let loaded = store.load(&by_number(number), ALL);
             assert!(matches!(loaded, Err(StoreError::Corrupt { .. })));
         }
     });
@@ -528,7 +548,7 @@ fn a_gap_in_a_history_is_damage<S: Store>(open: &impl Fn() -> S) {
     }
     and_reopened(store, open, |store| {
         for (id, ..) in cases {
-            let loaded = store.load(&by_id(id));
+            let loaded = store.load(&by_id(id), ALL);
             assert!(matches!(loaded, Err(StoreError::Corrupt { .. })), "{id}");
         }
     });
@@ -588,7 +608,7 @@ fn nth_commit(n: u64) -> Vec<Op> {
 
 /// All of that commit is there and nothing of the next.
 fn check_after_commit(store: &impl Store, commit: u64) {
-    let Some(stored) = store.load(&by_id("x")).unwrap() else {
+    let Some(stored) = store.load(&by_id("x"), ALL).unwrap() else {
         assert_eq!(commit, 0);
         return;
     };
@@ -645,8 +665,8 @@ fn read_all(memory: &MemoryKv) -> Vec<Result<String, String>> {
         .map(|recovered| (recovered.commit, recovered.created, recovered.active));
     let mut answers = vec![answer(recovered), answer(opened.timers(None, 10))];
     for (number, (name, ..)) in (0..).zip(THREE) {
-        answers.push(answer(opened.load(&by_id(name))));
-        answers.push(answer(opened.load(&by_number(number))));
+        answers.push(answer(opened.load(&by_id(name), ALL)));
+        answers.push(answer(opened.load(&by_number(number), ALL)));
         answers.push(answer(opened.glimpse(&id(name))));
     }
     answers
@@ -733,7 +753,7 @@ fn what_a_refused_store_still_has_is_all_there_once_its_loss_is_accepted() {
             assert_eq!(recovered.active, [InstanceNumber(0), InstanceNumber(1)]);
             and_reopened_memory(&memory, |store| {
                 for (name, ..) in THREE {
-                    let stored = store.load(&by_id(name)).unwrap().unwrap();
+                    let stored = store.load(&by_id(name), ALL).unwrap().unwrap();
                     assert_eq!(stored.turns.len(), if name == "has ended" { 0 } else { 2 });
                     store.glimpse(&id(name)).unwrap().unwrap();
                 }
@@ -757,7 +777,7 @@ fn a_broken_history_stays_broken_when_a_loss_is_accepted() {
             drop(salvage(&memory).unwrap());
             and_reopened_memory(&memory, |store| {
                 for (other, ..) in &THREE[..2] {
-                    let loaded = store.load(&by_id(other));
+                    let loaded = store.load(&by_id(other), ALL);
                     assert_eq!(loaded.is_ok(), other != name, "{other}: {loaded:?}");
                 }
             });

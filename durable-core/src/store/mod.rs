@@ -140,6 +140,8 @@ pub(crate) struct Stored {
     /// The turns of the current execution; empty if the instance has ended.
     pub(crate) turns: Vec<Turn>,
     pub(crate) messages: Vec<(u64, Event)>,
+    /// There are more messages than were asked for.
+    pub(crate) more_messages: bool,
     pub(crate) attempts: Vec<(CallId, Attempts)>,
     /// Whether it is among those to be loaded after a restart.
     pub(crate) active: bool,
@@ -226,7 +228,16 @@ pub(crate) trait Store: Copies {
     /// Makes everything applied durable.
     fn sync(&self) -> Result<(), StoreError>;
 
-    fn load(&self, key: &InstanceKey) -> Result<Option<Stored>, StoreError>;
+    /// With the first messages, at most so many.
+    fn load(&self, key: &InstanceKey, messages: usize) -> Result<Option<Stored>, StoreError>;
+
+    /// At most `limit` messages of an instance behind number `after`, in order.
+    fn messages(
+        &self,
+        number: InstanceNumber,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, StoreError>;
 
     fn glimpse(&self, id: &InstanceId) -> Result<Option<Glimpse>, StoreError>;
 

@@ -158,10 +158,16 @@ fn assert_new_incarnation(driver: &mut Driver) {
     assert_eq!(snapshot.header.number, InstanceNumber(1));
     assert_eq!(snapshot.header.status, RuntimeStatus::Pending);
     let by_number = |number| InstanceKey::Number(InstanceNumber(number));
-    assert_eq!(driver.store.load(&by_number(0)).unwrap(), None);
-    assert!(driver.store.load(&by_number(1)).unwrap().is_some());
+    assert_eq!(driver.store.load(&by_number(0), usize::MAX).unwrap(), None);
+    assert!(
+        driver
+            .store
+            .load(&by_number(1), usize::MAX)
+            .unwrap()
+            .is_some()
+    );
     let reopened = KvStore::open(driver.kv.clone(), Path::new("memory")).unwrap();
-    assert!(reopened.load(&by_number(1)).unwrap().is_some());
+    assert!(reopened.load(&by_number(1), usize::MAX).unwrap().is_some());
     assert_eq!(reopened.meta().purged, 1);
 }
 

@@ -28,8 +28,8 @@ use self::meta::Meta;
 use self::verify::Tally;
 use self::write::{Changed, Writer, encode};
 #[cfg(any(test, feature = "simulation"))]
-use crate::history::Turn;
-use crate::id::InstanceId;
+use crate::history::{Event, Turn};
+use crate::id::{InstanceId, InstanceNumber};
 #[cfg(any(test, feature = "simulation"))]
 use crate::store::Header;
 use crate::store::{
@@ -247,9 +247,9 @@ impl<K: KeyValue> Store for KvStore<K> {
         self.kv.sync(mark)
     }
 
-    fn load(&self, key: &InstanceKey) -> Result<Option<Stored>, StoreError> {
+    fn load(&self, key: &InstanceKey, messages: usize) -> Result<Option<Stored>, StoreError> {
         let is_active = |number| self.ledger(|ledger| ledger.active.contains(number));
-        let Some(mut stored) = read::instance(&self.kv, key)? else {
+        let Some(mut stored) = read::instance(&self.kv, key, messages)? else {
             return match key {
                 InstanceKey::Number(number) if is_active(*number) => Err(StoreError::corrupt(
                     format!("active instance number {} is missing", number.0),
@@ -262,6 +262,15 @@ impl<K: KeyValue> Store for KvStore<K> {
             read::check_whole(&stored)?;
         }
         Ok(Some(stored))
+    }
+
+    fn messages(
+        &self,
+        number: InstanceNumber,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Event)>, StoreError> {
+        read::messages(&self.kv, number, after.saturating_add(1), limit)
     }
 
     fn glimpse(&self, id: &InstanceId) -> Result<Option<Glimpse>, StoreError> {

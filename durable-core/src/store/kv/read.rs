@@ -107,6 +107,7 @@ fn between(
 pub(super) fn instance(
     kv: &impl KeyValue,
     key: &InstanceKey,
+    messages_at_most: usize,
 ) -> Result<Option<Stored>, StoreError> {
     let Some(header) = header(kv, key)? else {
         return Ok(None);
@@ -116,6 +117,7 @@ pub(super) fn instance(
         header,
         turns: Vec::new(),
         messages: Vec::new(),
+        more_messages: false,
         attempts: Vec::new(),
         active: false,
     };
@@ -123,10 +125,13 @@ pub(super) fn instance(
         return Ok(Some(stored));
     }
     stored.turns = turns(kv, &stored.header)?;
-    for (key, body) in all(kv, &keys::messages_of(number), usize::MAX)? {
-        let seq = keys::trailing_u64(&key).unwrap_or_default();
-        stored.messages.push((seq, decode::<Event>(&key, &body)?));
-    }
+    stored.messages = messages(kv, number, 0, messages_at_most)?;
+    stored.more_messages = match stored.messages.last() {
+        Some((last, _)) if stored.messages.len() == messages_at_most => {
+            !messages(kv, number, last + 1, 1)?.is_empty()
+        }
+        Some(_) | None => false,
+    };
     for (key, body) in all(
         kv,
         &keys::attempts_of_execution(number, stored.header.execution),
@@ -136,6 +141,23 @@ pub(super) fn instance(
         stored.attempts.push((call, decode(&key, &body)?));
     }
     Ok(Some(stored))
+}
+
+/// The messages of an instance from number `from` on, in order; at most `limit`.
+pub(super) fn messages(
+    kv: &impl KeyValue,
+    number: InstanceNumber,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<(u64, Event)>, StoreError> {
+    let to = keys::end_of(&keys::messages_of(number));
+    between(kv, &keys::message(number, from), &to, limit)?
+        .into_iter()
+        .map(|(key, body)| {
+            let seq = keys::trailing_u64(&key).unwrap_or_default();
+            Ok((seq, decode(&key, &body)?))
+        })
+        .collect()
 }
 
 /// The turns of the current execution: dense from 1.
