@@ -20,6 +20,8 @@ pub(super) struct Known {
     floor: Floor,
     /// Its start was answered.
     acknowledged: bool,
+    /// Whether it was counted among those that exist.
+    counted: bool,
     /// How often somebody has tried to start it, and whether it was there the last time.
     start_attempts: u32,
     existed_at_start: bool,
@@ -118,6 +120,12 @@ impl Known {
             return changed("it was refused as existing although nobody has started it");
         }
         Ok(!std::mem::replace(&mut self.acknowledged, true))
+    }
+
+    /// Whether it is known to exist, for the first time.
+    pub(super) fn is_newly_there(&mut self) -> bool {
+        let there = self.acknowledged || self.floor.exists;
+        there && !std::mem::replace(&mut self.counted, true)
     }
 
     pub(super) fn raising(&mut self, name: usize, number: u64) {

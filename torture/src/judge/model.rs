@@ -55,6 +55,8 @@ pub(crate) struct Counts {
     pub(crate) attempts: u64,
     /// Starts that were not acknowledged, and had happened.
     pub(crate) came_through: u64,
+    /// Instances that were acknowledged or seen, each once.
+    pub(crate) instances: u64,
 }
 
 impl Counts {
@@ -149,11 +151,10 @@ impl Model {
 
     /// The share of the instances that have ended, and rightly, of those that were started.
     pub(crate) fn share_right(&self) -> f64 {
-        let started = self.counts.starts + self.counts.came_through;
         let wrong: BTreeSet<u64> = self.violations.iter().filter_map(|v| v.instance).collect();
         let right = self.counts.completions.saturating_sub(wrong.len() as u64);
         #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-        let share = right as f64 / started.max(1) as f64;
+        let share = right as f64 / self.counts.instances.max(1) as f64;
         share
     }
 
@@ -257,6 +258,7 @@ impl Model {
             | Line::Mishap { .. }
             | Line::Finished => {}
         }
+        self.counts.instances += u64::from(known.is_newly_there());
         if known.is_gone() {
             self.gone(n, matches!(line, Line::Read { .. }));
         }

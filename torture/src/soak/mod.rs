@@ -184,7 +184,7 @@ impl Soak {
 
     fn figures(&self) -> String {
         let counts = self.trial.model.counts;
-        let instances = counts.starts + counts.came_through;
+        let instances = counts.instances;
         format!(
             "soak: minutes={:.1} seed={} kills={} instances={instances} right={:.2}% \
              most_at_once={} purged={} compactions={} acknowledged={} reads={} attempts={} {} \

@@ -27,8 +27,9 @@ use self::backend::{HubId, KeyValue, Mark};
 use self::meta::Meta;
 use self::verify::Tally;
 use self::write::{Changed, Writer, encode};
+use crate::history::Event;
 #[cfg(any(test, feature = "simulation"))]
-use crate::history::{Event, Turn};
+use crate::history::Turn;
 use crate::id::{InstanceId, InstanceNumber};
 #[cfg(any(test, feature = "simulation"))]
 use crate::store::Header;
