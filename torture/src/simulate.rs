@@ -32,7 +32,7 @@ pub(crate) enum Mode {
 const SHRINKING: u64 = 6_000;
 
 /// Seeds after which a planted bug counts as not found.
-const ENOUGH: u64 = 5_000;
+const ENOUGH: u64 = 20_000;
 
 pub(crate) fn run(options: &Options) -> Result<Verdict, AnyError> {
     // A broken promise is a panic that is caught and reported; so is what orchestrators are told
