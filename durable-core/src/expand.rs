@@ -279,10 +279,10 @@ pub async fn blocking<T: Send + 'static>(
     ctx: &ActivityContext,
     function: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, FailureDetails> {
-    let slot = ctx.slot();
+    let (slot, span) = (ctx.slot(), tracing::Span::current());
     let function = move || {
         let _slot = slot;
-        function()
+        span.in_scope(function)
     };
     match tokio::task::spawn_blocking(function).await {
         Ok(value) => Ok(value),

@@ -75,8 +75,16 @@
 //! Where code and history do not fit, the instance is left as it is, and its
 //! [status](OrchestrationStatus::problem) says why.
 //!
-//! In debug builds an orchestrator's own side effects, such as printing, therefore happen twice;
-//! guard what you log with [`is_replaying`](OrchestrationContext::is_replaying).
+//! # Logging
+//!
+//! Use `tracing` as anywhere: an orchestrator's lines and spans are heard when it gets there for the
+//! first time, and neither while its past is replayed nor from the second copy. (A crash that loses a
+//! turn has its lines come again, as the turn does; a span that was opened in the past stays silent.)
+//! They come within a span `orchestrator` that has the instance, the execution and the name, those
+//! of activities within a span `activity`, which has the attempt, too; both at level INFO.
+//!
+//! Other side effects of an orchestrator's own, such as printing, happen again in every replay, and
+//! in debug builds twice; guard them with [`is_replaying`](OrchestrationContext::is_replaying).
 //!
 //! # Errors
 //!

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tracing::Span;
+
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::{Action, Event, Pending, Step, Turn, encode_turn};
 use crate::id::CallId;
 use crate::payload::Payload;
-use crate::replay::{Fed, Matching, Problem, ProblemKind, Watched};
+use crate::replay::{Fed, Identity, Matching, Problem, ProblemKind, Watched};
 use crate::store::{Op, RuntimeStatus, TimerKind};
 use crate::time::Timestamp;
 
@@ -129,7 +131,10 @@ impl<R> Work<R> {
     /// Feeds what has arrived, up to a bound, and carries out what is asked for. Says whether the
     /// summary changed.
     fn feed_all(&mut self, instance: &mut Instance<R>) -> bool {
-        let taken = self.take(instance);
+        let taken = {
+            let _span = span_of_turn(instance).entered();
+            self.take(instance)
+        };
         let Taken {
             turn,
             opened,
@@ -459,6 +464,17 @@ impl<R> Taken<R> {
         self.closed.extend(closed.into_iter().filter(older));
         self.turn.steps.push(step);
     }
+}
+
+/// What an orchestrator logs in a turn says whose it is.
+fn span_of_turn<R>(instance: &Instance<R>) -> Span {
+    let Identity {
+        instance,
+        execution,
+        name,
+        ..
+    } = &*instance.identity;
+    tracing::info_span!("orchestrator", %instance, %execution, name)
 }
 
 fn no_orchestrator(name: &str, version: &str, known: &str) -> Problem {

@@ -173,8 +173,9 @@ impl OrchestrationContext {
         low ^ high.rotate_left(32)
     }
 
-    /// Whether events of the past are being replayed right now. For logging only: what an
-    /// orchestrator decides must not depend on it.
+    /// Whether events of the past are being replayed right now, or this is the copy that only
+    /// watches. For printing and the like (`tracing` is silent then by itself): what an orchestrator
+    /// decides must not depend on it.
     #[track_caller]
     pub fn is_replaying(self) -> bool {
         self.read(|state| state.replaying || state.shadow)

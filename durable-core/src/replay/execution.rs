@@ -14,6 +14,7 @@ use super::compare::{Matching, compare};
 use super::context::OrchestrationContext;
 use super::panics::{self, Panicked, Scope, is_foreign_complaint};
 use super::problem::{Difference, Place, Problem, ProblemKind, heading};
+use super::silence::silence;
 use super::state::{Emitted, Entered, Identity, InlineStep, Key, Outcome, State};
 use super::waker::{ForeignWake, RootWaker};
 use crate::failure::{FailureDetails, FailureKind};
@@ -345,7 +346,10 @@ impl Drop for Execution {
     /// Eviction. User code runs in `Drop` and may use its context there, so the state is where it
     /// always is; what it asks for goes down with the state. (Were it refused instead, two `Drop`s
     /// that read the time would panic one in the other, and that aborts the process.)
+    ///
+    /// What it logs there it logs again at its end.
     fn drop(&mut self) {
+        let _silent = silence();
         let entered = self.state.take().map(Entered::new);
         self.end();
         let state = entered.map(Entered::leave);

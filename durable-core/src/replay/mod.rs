@@ -13,6 +13,7 @@ mod execution;
 mod panics;
 mod problem;
 mod shadow;
+mod silence;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::compare::{Matching, compare};
 use super::execution::{Execution, Fed};
 use super::problem::{Place, Problem, ProblemKind};
+use super::silence::silence;
 use super::state::{Identity, InlineStep};
 use super::waker::ForeignWake;
 use crate::history::{Event, Turn};
@@ -70,7 +71,9 @@ impl Watched {
                 .iter()
                 .map(|emitted| emitted.action.clone())
                 .collect();
+            let silent = silence();
             let other = shadow.feed(event)?;
+            drop(silent);
             let place = Place {
                 turn: self.turns,
                 step: self.steps,
@@ -89,6 +92,7 @@ impl Watched {
     /// As there.
     pub(crate) fn replay(&mut self, turn: &Turn, matching: Matching) -> Result<u64, Problem> {
         self.turns += 1;
+        let _silent = silence();
         if let Some(shadow) = &mut self.shadow {
             shadow.begin_turn(turn.time);
             for step in &turn.steps {

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use super::shell::{Inbox, Permit, ToEngine};
 use super::waiting::Waiting;
@@ -165,8 +166,9 @@ impl Runner {
         let runner = Arc::clone(self);
         self.tracker.spawn(async move {
             let (key, attempt) = (dispatch.key, dispatch.attempt);
+            let span = span_of(&dispatch);
             let attempted = Caught(Box::pin(runner.attempt(dispatch, token, &slot)));
-            let result = match attempted.await {
+            let result = match attempted.instrument(span).await {
                 Ok(result) => result,
                 // It was dropped, and its destructors are what panicked.
                 Err(_) if runner.stop.is_cancelled() => None,
@@ -288,6 +290,19 @@ impl Runner {
         let text = format!("an {what} of {len} bytes is over the limit of {limit}");
         Err(FailureDetails::new(FailureKind::PayloadTooLarge, "durable_core", text).not_retryable())
     }
+}
+
+/// What an activity logs says whose it is.
+fn span_of(dispatch: &Dispatch) -> Span {
+    let Dispatch {
+        key,
+        instance,
+        name,
+        attempt,
+        ..
+    } = dispatch;
+    let execution = key.execution;
+    tracing::info_span!("activity", %instance, %execution, name = &**name, attempt)
 }
 
 /// An inline step may hold anything, also what panics when it is dropped.
