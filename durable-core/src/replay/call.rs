@@ -109,13 +109,19 @@ impl<R> Call<R> {
     fn is_terminated(&self) -> bool {
         matches!(self.phase, Phase::Ended)
     }
+
+    /// Lets go of it; a call that was begun and has not ended is cancelled.
+    fn withdraw(&mut self) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        if matches!(phase, Phase::Begun) {
+            drop_op(self.key, self.id, self.location);
+        }
+    }
 }
 
 impl<R> Drop for Call<R> {
     fn drop(&mut self) {
-        if matches!(self.phase, Phase::Begun) {
-            drop_op(self.key, self.id, self.location);
-        }
+        self.withdraw();
     }
 }
 
@@ -339,6 +345,7 @@ impl fmt::Debug for TimerCall {
 #[must_use = "a wait does nothing until it is awaited (or `.start()`ed)"]
 pub struct EventCall<T> {
     call: Call<EventRequest>,
+    limit: Option<TimerCall>,
     data: PhantomData<fn() -> T>,
 }
 
@@ -368,20 +375,72 @@ pub enum EventError {
     /// The wait was polled outside the orchestrator that made it.
     #[error("a wait was polled outside its orchestrator: {0}")]
     OutsideOrchestrator(FailureDetails),
+    /// No event came [in time](EventCall::timeout). One that comes later is the next wait's.
+    #[error("no event came in time")]
+    TimedOut,
 }
 
 impl<T: Wire> EventCall<T> {
     pub(super) fn new(key: Key, name: EventName, location: &'static Location<'static>) -> Self {
         Self {
             call: Call::new(key, location, |_| Ok(EventRequest { name })),
+            limit: None,
             data: PhantomData,
         }
+    }
+
+    /// Waits no longer than this, counted from here, and then ends with [`EventError::TimedOut`].
+    ///
+    /// An event that is there wins, also over a time that has passed: so no event is lost, and a
+    /// timeout of zero takes an event if there is one. An event that comes after the timeout is kept
+    /// for the next wait. The timer behind it survives the process, as
+    /// [`create_timer`](super::OrchestrationContext::create_timer) does, and is withdrawn when the
+    /// event comes.
+    ///
+    /// Default: as long as it takes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use durable_core::{EventError, OrchestrationContext, orchestrator};
+    ///
+    /// #[orchestrator]
+    /// async fn approved(ctx: OrchestrationContext) -> Result<bool, EventError> {
+    ///     let approval = ctx.wait_for_external_event::<bool>("Approval");
+    ///     match approval.timeout(Duration::from_secs(3600)).await {
+    ///         Err(EventError::TimedOut) => Ok(false),
+    ///         answered => answered,
+    ///     }
+    /// }
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        let Call { key, location, .. } = self.call;
+        let due = |now: Timestamp| now.deadline_after(timeout);
+        self.limit = Some(TimerCall::new(key, due, location));
+        self
     }
 
     /// Begins to wait now, so that an event of this name comes here and to no later wait.
     pub fn start(mut self) -> Started<Self> {
         self.call.begin();
+        if let Some(limit) = &mut self.limit {
+            limit.call.begin();
+        }
         Started(self)
+    }
+
+    /// Whether the time is up; then it no longer waits.
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, EventError>> {
+        let Some(limit) = &mut self.limit else {
+            return Poll::Pending;
+        };
+        limit.call.poll(cx).map(|fired| {
+            self.call.withdraw();
+            match fired {
+                Ok(_) => Err(EventError::TimedOut),
+                Err(refused) => Err(EventError::OutsideOrchestrator(refused)),
+            }
+        })
     }
 }
 
@@ -389,7 +448,11 @@ impl<T: Wire> Future for EventCall<T> {
     type Output = Result<T, EventError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.call.poll(cx).map(|outcome| match outcome {
+        let Poll::Ready(outcome) = self.call.poll(cx) else {
+            return self.poll_limit(cx);
+        };
+        self.limit = None;
+        Poll::Ready(match outcome {
             Ok(Outcome::Event(arrived)) => arrived
                 .data
                 .decode()

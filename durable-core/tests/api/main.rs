@@ -25,6 +25,7 @@ mod restart;
 mod space;
 mod stats;
 mod verify;
+mod waits;
 
 use std::future::IntoFuture;
 use std::sync::Arc;

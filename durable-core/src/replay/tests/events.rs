@@ -149,3 +149,153 @@ fn the_payload_held_is_that_of_events_and_results_not_taken_yet() {
     }
     assert_eq!(live.execution.open_calls(), 0);
 }
+
+/// Waits for `Go` no longer than `limit` seconds, and then as long as it takes.
+fn limited(ctx: OrchestrationContext, input: Payload) -> OrchestratorFuture {
+    let limit = input.decode().expect("seconds");
+    body(async move {
+        let wait = || ctx.wait_for_external_event::<u32>("Go");
+        let first = wait().timeout(secs(limit)).await;
+        (first, wait().await.ok())
+    })
+}
+
+#[test]
+fn a_timer_is_withdrawn_when_the_event_comes_in_time() {
+    check(
+        limited,
+        &[
+            ("@0 start 60", "wait #0 go; timer #1 at 60"),
+            ("@9 raise other 9", "-"),
+            ("raise go 1", "cancel #1; wait #2 go"),
+            ("@60 fired #1", "ignored"),
+            ("raise go 2", "complete [{\"Ok\":1},2]"),
+        ],
+    );
+}
+
+#[test]
+fn an_event_that_comes_late_is_the_next_waits() {
+    check(
+        limited,
+        &[
+            ("@0 start 60", "wait #0 go; timer #1 at 60"),
+            ("@60 fired #1", "cancel #0; wait #2 go"),
+            ("raise go 1", "complete [{\"Err\":\"TimedOut\"},1]"),
+        ],
+    );
+}
+
+#[test]
+fn an_event_that_is_there_needs_no_timer() {
+    for limit in [60, 0] {
+        let start = format!("start {limit}");
+        check(
+            limited,
+            &[
+                ("raise go 1", "-"),
+                (&start, "wait #0 go; wait #2 go"),
+                ("raise go 2", "complete [{\"Ok\":1},2]"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn no_time_at_all_is_up_at_once() {
+    check(
+        limited,
+        &[
+            ("@7 start 0", "wait #0 go; timer #1 at 7"),
+            ("fired #1", "cancel #0; wait #2 go"),
+            ("raise go 1", "complete [{\"Err\":\"TimedOut\"},1]"),
+        ],
+    );
+}
+
+#[test]
+fn of_an_event_and_a_timeout_that_were_not_looked_at_the_event_wins() {
+    let run: RunOrchestrator = |ctx, _| {
+        body(async move {
+            let wait = ctx.wait_for_external_event::<u32>("Go");
+            let wait = wait.timeout(secs(1)).start();
+            let _ = ctx.call_activity::<Work>(1).await;
+            wait.await
+        })
+    };
+    let begun = ("start", "wait #0 go; timer #1 at 1; call #2 work 1");
+    let won = ("done #2 7", "cancel #1; complete {\"Ok\":1}");
+    check(
+        run,
+        &[
+            begun,
+            ("raise go 1", "-"),
+            ("@1 fired #1", "-"),
+            ("done #2 7", "complete {\"Ok\":1}"),
+        ],
+    );
+    check(
+        run,
+        &[
+            begun,
+            ("@1 fired #1", "-"),
+            ("raise go 1", "-"),
+            ("done #2 7", "complete {\"Ok\":1}"),
+        ],
+    );
+    check(run, &[begun, ("raise go 1", "-"), won]);
+    let lost = ("done #2 7", "cancel #0; complete {\"Err\":\"TimedOut\"}");
+    check(run, &[begun, ("@1 fired #1", "-"), lost]);
+}
+
+#[test]
+fn a_dropped_wait_withdraws_its_timer_and_gives_its_event_back() {
+    check(
+        |ctx, _| {
+            body(async move {
+                let wait = || ctx.wait_for_external_event::<u32>("Go");
+                let both = [
+                    wait().timeout(secs(60)).start(),
+                    wait().timeout(secs(60)).start(),
+                ];
+                let _ = ctx.call_activity::<Work>(1).await;
+                drop(both);
+                wait().await.ok()
+            })
+        },
+        &[
+            (
+                "start",
+                "wait #0 go; timer #1 at 60; wait #2 go; timer #3 at 60; call #4 work 1",
+            ),
+            ("raise go 1", "-"),
+            ("done #4 7", "cancel #1; cancel #3; wait #5 go; complete 1"),
+        ],
+    );
+}
+
+#[test]
+fn a_limited_wait_says_when_it_is_done() {
+    use futures_core::FusedFuture;
+
+    check(
+        |ctx, _| {
+            body(async move {
+                let mut ended = Vec::new();
+                for limit in [1, 2] {
+                    let wait = ctx.wait_for_external_event::<u32>("Go");
+                    let mut wait = wait.timeout(secs(limit));
+                    ended.push(wait.is_terminated());
+                    let _ = (&mut wait).await;
+                    ended.push(wait.is_terminated());
+                }
+                ended
+            })
+        },
+        &[
+            ("start", "wait #0 go; timer #1 at 1"),
+            ("raise go 1", "cancel #1; wait #2 go; timer #3 at 2"),
+            ("@2 fired #3", "cancel #2; complete [false,true,false,true]"),
+        ],
+    );
+}

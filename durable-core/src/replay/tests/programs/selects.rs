@@ -179,6 +179,34 @@ fn several_waits_for_one_event() {
 }
 
 #[test]
+fn waits_with_a_timeout() {
+    check(|ctx, _| {
+        body(async move {
+            let branch = async |limit| {
+                let mut seen = Vec::new();
+                for round in 0_u32..4 {
+                    let wait = ctx.wait_for_external_event::<u32>("Go");
+                    let wait = wait.timeout(secs(u64::from((limit + round) % 4)));
+                    let result = if round % 2 == 0 {
+                        wait.await
+                    } else {
+                        let wait = wait.start();
+                        two_steps(ctx, round).await;
+                        wait.await
+                    };
+                    seen.push(result);
+                }
+                seen
+            };
+            tokio::select! { biased;
+                seen = branch(1) => (seen, branch(2).await),
+                seen = branch(3) => (seen, branch(0).await),
+            }
+        })
+    });
+}
+
+#[test]
 fn waits_that_are_dropped_unread() {
     check(|ctx, _| {
         body(async move {
