@@ -35,6 +35,10 @@ pub enum FailureKind {
     PayloadTooLarge,
     /// The instance was terminated; the message is the reason that was given.
     Terminated,
+    /// A child could not be started: there is an instance of its id already.
+    AlreadyExists,
+    /// A bound was exceeded: calls at once, events in a history, or children below children.
+    LimitExceeded,
 }
 
 /// A failure as it stands in history: what kind, the error's type and message, and its causes.
@@ -243,9 +247,64 @@ impl<E: crate::payload::Wire> ActivityError<E> {
             FailureKind::Timeout => Self::TimedOut(details),
             FailureKind::Cancelled | FailureKind::Terminated => Self::Cancelled(details),
             FailureKind::NotRegistered => Self::NotRegistered(details),
-            FailureKind::Input | FailureKind::Serialization | FailureKind::PayloadTooLarge => {
-                Self::Data(details)
+            FailureKind::Input
+            | FailureKind::Serialization
+            | FailureKind::PayloadTooLarge
+            | FailureKind::AlreadyExists
+            | FailureKind::LimitExceeded => Self::Data(details),
+        }
+    }
+}
+
+/// How a sub-orchestration failed, as its parent sees it.
+///
+/// `E` is the child's own error type where serde can write and read it, else [`FailureDetails`].
+/// It can itself be the error of an orchestrator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum SubOrchestrationError<E> {
+    /// The child returned this error (on its last attempt, if it was retried).
+    #[error("the sub-orchestration failed: {0}")]
+    Application(E),
+    /// The child panicked.
+    #[error("the sub-orchestration panicked: {0}")]
+    Panicked(FailureDetails),
+    /// The child was terminated; the message is the reason that was given.
+    #[error("the sub-orchestration was terminated: {0}")]
+    Terminated(FailureDetails),
+    /// It was not started: there is an instance of the id that was given.
+    #[error("the sub-orchestration was not started: {0}")]
+    AlreadyExists(FailureDetails),
+    /// It was not started, or failed, at a bound: how deep children may be nested, how much an
+    /// instance may have outstanding, how long a history may be.
+    #[error("a limit was exceeded: {0}")]
+    LimitExceeded(FailureDetails),
+    /// The input, the output or the error could not be written or read as JSON, or is too large; or
+    /// the id that was given breaks a rule.
+    #[error("the sub-orchestration's data could not be used: {0}")]
+    Data(FailureDetails),
+    /// The call was polled outside the orchestrator that made it; nothing was started.
+    #[error("a call was polled outside its orchestrator: {0}")]
+    OutsideOrchestrator(FailureDetails),
+}
+
+impl<E: crate::payload::Wire> SubOrchestrationError<E> {
+    pub(crate) fn from_details(details: FailureDetails) -> Self {
+        match details.kind {
+            FailureKind::Application => match revive(&details) {
+                Ok(error) => Self::Application(error),
+                Err(undecodable) => Self::Data(undecodable),
+            },
+            FailureKind::Panic => Self::Panicked(details),
+            FailureKind::Terminated | FailureKind::Cancelled | FailureKind::Timeout => {
+                Self::Terminated(details)
             }
+            FailureKind::AlreadyExists => Self::AlreadyExists(details),
+            FailureKind::LimitExceeded => Self::LimitExceeded(details),
+            FailureKind::Input
+            | FailureKind::Serialization
+            | FailureKind::PayloadTooLarge
+            | FailureKind::NotRegistered => Self::Data(details),
         }
     }
 }

@@ -83,6 +83,12 @@ impl AsRef<str> for InstanceId {
     }
 }
 
+impl From<uuid::Uuid> for InstanceId {
+    fn from(uuid: uuid::Uuid) -> Self {
+        Self(uuid.simple().to_string().into())
+    }
+}
+
 impl TryFrom<String> for InstanceId {
     type Error = InvalidInstanceId;
 
@@ -160,6 +166,9 @@ impl fmt::Display for ExecutionId {
         fmt::Display::fmt(&self.0, f)
     }
 }
+
+/// The longest name of an orchestrator or an event, and the longest version, in bytes.
+pub(crate) const MAX_NAME: usize = 256;
 
 /// What a call of an orchestrator is known by within its execution: its place in the order in
 /// which calls were made, from 0. At most 31 bits, as the durabletask protocol has it.

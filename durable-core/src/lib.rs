@@ -188,14 +188,14 @@ mod store;
 mod time;
 
 pub use activity::{Activity, ActivityContext, FromActivity, Rejection, Requirements, State};
-pub use failure::{ActivityError, FailureDetails, FailureKind, NoError};
+pub use failure::{ActivityError, FailureDetails, FailureKind, NoError, SubOrchestrationError};
 pub use id::{ExecutionId, InstanceId, InvalidInstanceId};
 pub use orchestrator::Orchestrator;
 pub use payload::Wire;
 pub use registry::Register;
 pub use replay::{
-    ActivityCall, EventCall, EventError, OrchestrationContext, Problem, ProblemKind, Started,
-    TimerCall,
+    ActivityCall, ContinueAsNew, EventCall, EventError, OrchestrationContext, ParentInstance,
+    Problem, ProblemKind, Started, SubOrchestrationCall, TimerCall,
 };
 pub use retry::RetryPolicy;
 pub use runtime::{

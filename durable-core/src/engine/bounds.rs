@@ -27,6 +27,7 @@ fn raise_with(name: &str, data: Payload) -> Command {
         id: id(name),
         name: EventName::new("go"),
         data,
+        event: None,
     }
 }
 
@@ -138,6 +139,7 @@ fn a_full_mailbox_is_loaded_in_pieces() {
     let expected = (0..8).map(|n| Event::EventRaised {
         name: EventName::new("go"),
         data: number(n),
+        id: None,
     });
     assert!(events.eq(expected));
 }

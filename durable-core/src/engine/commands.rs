@@ -30,30 +30,29 @@ impl<R: Answer> Engine<R> {
             Command::Status { id } => self.look_at(&id, Want::Status(reply)),
             Command::Wait { id } => self.look_at(&id, Want::Wait(reply)),
             Command::Purge { id } => self.look_at(&id, Want::Purge(reply)),
-            Command::Raise { id, name, data } => {
+            Command::Raise {
+                id,
+                name,
+                data,
+                event,
+            } => {
                 if let Some(shortage) = self.shortage.and_then(Shortage::for_events) {
                     return self.work.reply(reply, Response::LowOnSpace(shortage));
                 }
-                let event = Event::EventRaised { name, data };
-                self.send(
-                    id,
-                    Mail {
-                        event,
-                        seq: None,
-                        reply: Some(reply),
-                    },
-                );
+                let event = Event::EventRaised {
+                    name,
+                    data,
+                    id: event,
+                };
+                self.send(id, Mail::of_client(event, reply));
             }
-            Command::Terminate { id, reason } => {
-                let event = Event::Terminated { reason };
-                self.send(
-                    id,
-                    Mail {
-                        event,
-                        seq: None,
-                        reply: Some(reply),
-                    },
-                );
+            Command::Terminate {
+                id,
+                reason,
+                children,
+            } => {
+                let event = Event::Terminated { reason, children };
+                self.send(id, Mail::of_client(event, reply));
             }
         }
     }
@@ -101,6 +100,7 @@ impl<R: Answer> Engine<R> {
                 }
             }
             (Want::Purge(reply), Some((_, snapshot))) => self.purge(snapshot.header, reply),
+            (Want::Letter(seq, letter), found) => self.post(found, seq, letter),
             (Want::Mail(_) | Want::AttemptEnded { .. } | Want::Fire(_) | Want::Load, _) => {}
         }
     }
@@ -124,40 +124,48 @@ impl<R: Answer> Engine<R> {
             input,
             fresh: _,
         } = request;
+        let started = Started {
+            instance: id,
+            execution: ExecutionId::default(),
+            name,
+            version,
+            input,
+            parent: None,
+            event_ids: Vec::new(),
+        };
+        let mail = |event| Mail::of_client(event, reply);
+        let number = self.begin(Box::new(started), mail);
+        self.make_ready(number, true);
+    }
+
+    /// Begins an instance in memory; its start is the first thing in its mailbox.
+    pub(super) fn begin(
+        &mut self,
+        started: Box<Started>,
+        mail: impl FnOnce(Event) -> Mail<R>,
+    ) -> InstanceNumber {
         let number = InstanceNumber(self.next_number);
         self.next_number += 1;
-        let execution = ExecutionId::default();
         let header = Header {
             kind: Kind::Orchestration,
-            id: id.clone(),
+            id: started.instance.clone(),
             number,
-            execution,
-            name: name.clone(),
-            version: version.clone(),
+            execution: started.execution,
+            name: started.name.clone(),
+            version: started.version.clone(),
             status: RuntimeStatus::Pending,
             created: self.work.now,
             updated: self.work.now,
             turns: 0,
             custom_status: None,
             problem: None,
+            parent: started.parent.clone(),
         };
         let mut instance = Instance::new(header, self.work.hub);
-        instance.input = Some(input.clone());
-        let started = Started {
-            instance: id,
-            execution,
-            name,
-            version,
-            input,
-        };
-        let event = Event::Started(Box::new(started));
-        instance.mailbox.push(Mail {
-            event,
-            seq: None,
-            reply: Some(reply),
-        });
+        instance.input = Some(started.input.clone());
+        instance.mailbox.push(mail(Event::Started(started)));
         self.keep(instance);
-        self.make_ready(number, true);
+        number
     }
 
     pub(super) fn send(&mut self, id: InstanceId, mail: Mail<R>) {

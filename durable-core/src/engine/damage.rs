@@ -27,6 +27,7 @@ fn raise(name: &str, data: Payload) -> Command {
         id: id(name),
         name: EventName::new("go"),
         data,
+        event: None,
     }
 }
 
@@ -43,6 +44,7 @@ fn sample() -> MemoryKv {
         driver.ask(Command::Terminate {
             id: id(name),
             reason: None,
+            children: false,
         });
     }
     driver.finish();

@@ -30,6 +30,7 @@ impl<R: Answer> Engine<R> {
         let for_client = matches!(want, Want::Mail(_));
         let has_work = match want {
             Want::Mail(mail) => deliver(&mut self.work, instance, mail),
+            Want::Letter(seq, letter) => return self.deliver_letter(number, seq, letter),
             Want::AttemptEnded {
                 worker,
                 key,
@@ -98,15 +99,7 @@ impl<R: Answer> Engine<R> {
 
 fn deliver<R>(work: &mut Work<R>, instance: &mut Instance<R>, mail: Mail<R>) -> bool {
     if matches!(mail.event, Event::Terminated { .. }) {
-        // Before all that waits, but not before the start or another termination.
-        let first =
-            |mail: &Mail<R>| matches!(mail.event, Event::Started(_) | Event::Terminated { .. });
-        let place = instance
-            .mailbox
-            .iter()
-            .take_while(|mail| first(mail))
-            .count();
-        instance.mailbox.insert(place, mail);
+        insert_first(instance, mail);
         return true;
     }
     if planted!(SwallowEvent) && matches!(instance.body, Body::Parked) {
@@ -140,6 +133,17 @@ fn deliver<R>(work: &mut Work<R>, instance: &mut Instance<R>, mail: Mail<R>) -> 
     true
 }
 
+/// Before all that waits, but not before the start or another termination.
+pub(super) fn insert_first<R>(instance: &mut Instance<R>, mail: Mail<R>) {
+    let first = |mail: &Mail<R>| matches!(mail.event, Event::Started(_) | Event::Terminated { .. });
+    let place = instance
+        .mailbox
+        .iter()
+        .take_while(|mail| first(mail))
+        .count();
+    instance.mailbox.insert(place, mail);
+}
+
 fn attempt_ended<R>(
     work: &mut Work<R>,
     instance: &mut Instance<R>,
@@ -156,7 +160,9 @@ fn attempt_ended<R>(
     };
     let event = match result {
         Ok(output) => Event::ActivityCompleted { call, output },
-        Err(failure) if work.retry(instance, call, &options, &failure) => return false,
+        Err(failure) if work.retry(instance, call, options.retry.as_ref(), &failure) => {
+            return false;
+        }
         Err(failure) => Event::ActivityFailed { call, failure },
     };
     instance.mailbox.push(Mail::new(event));
@@ -173,6 +179,16 @@ fn fire<R>(work: &mut Work<R>, instance: &mut Instance<R>, timer: TimerKey) -> b
                 .mailbox
                 .push(Mail::new(Event::TimerFired { call: timer.call }));
             true
+        }
+        (TimerKind::Retry, Some(Pending::Child { .. })) => {
+            let next = instance
+                .attempts
+                .get(&timer.call)
+                .map(|attempts| attempts.due);
+            if next == Some(timer.due) {
+                work.start_child(instance, timer.call);
+            }
+            false
         }
         // Its entry stays as long as the failed attempts are remembered: it fires once more after
         // a restart, when the attempt runs already or was answered.

@@ -1,6 +1,6 @@
 //! One instance in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::failure::FailureDetails;
@@ -32,6 +32,12 @@ pub(super) struct Instance<R> {
     pub(super) stored: Option<HeaderSize>,
     /// Turns in the history; the header's count may lag behind.
     pub(super) turns: u32,
+    /// The bytes of each one's record.
+    pub(super) turn_lens: Vec<u32>,
+    /// The events in them.
+    pub(super) events: usize,
+    /// What they were called by those who raised them.
+    pub(super) event_ids: EventIds,
     /// Whether the store lists it as to be loaded after a restart.
     pub(super) active: bool,
     pub(super) next_seq: u64,
@@ -65,6 +71,7 @@ impl<R> Instance<R> {
             execution: header.execution,
             name: header.name.clone(),
             version: header.version.clone(),
+            parent: header.parent.clone(),
         };
         Self {
             identity: Arc::new(identity),
@@ -77,6 +84,9 @@ impl<R> Instance<R> {
             input: None,
             result: None,
             turns: header.turns,
+            turn_lens: Vec::new(),
+            event_ids: EventIds::default(),
+            events: 0,
             active: false,
             next_seq: 0,
             last_commit: 0,
@@ -92,6 +102,7 @@ impl<R> Instance<R> {
         let Stored {
             header,
             turns,
+            turn_lens,
             messages,
             more_messages: _,
             attempts,
@@ -106,11 +117,11 @@ impl<R> Instance<R> {
         instance.next_seq = messages.last().map_or(0, |(seq, _)| seq + 1);
         for (seq, event) in messages {
             instance.mailbox.push(Mail {
-                event,
                 seq: Some(seq),
-                reply: None,
+                ..Mail::new(event)
             });
         }
+        instance.turn_lens = turn_lens;
         instance.follow_history(&turns);
         (instance, turns)
     }
@@ -118,8 +129,11 @@ impl<R> Instance<R> {
     /// Derives what is outstanding from the whole history.
     pub(super) fn follow_history(&mut self, turns: &[Turn]) {
         self.outstanding = Outstanding::default();
+        self.event_ids = EventIds::default();
+        self.events = 0;
         for step in turns.iter().flat_map(|turn| &turn.steps) {
             self.outstanding.follow(step);
+            self.note_event(&step.event);
         }
         self.turns = u32::try_from(turns.len()).unwrap_or(u32::MAX);
         let started = turns
@@ -133,6 +147,40 @@ impl<R> Instance<R> {
         if let Some(last) = turns.last() {
             self.header.updated = self.header.updated.max(last.time);
         }
+    }
+
+    /// An event is part of the history from now on.
+    pub(super) fn note_event(&mut self, event: &Event) {
+        self.events += 1;
+        match event {
+            Event::Started(started) => {
+                for id in &started.event_ids {
+                    self.event_ids.insert(Arc::clone(id));
+                }
+            }
+            Event::EventRaised { id: Some(id), .. } => self.event_ids.insert(Arc::clone(id)),
+            Event::EventRaised { id: None, .. }
+            | Event::ActivityCompleted { .. }
+            | Event::ActivityFailed { .. }
+            | Event::TimerFired { .. }
+            | Event::Terminated { .. }
+            | Event::ChildCompleted { .. }
+            | Event::ChildFailed { .. } => {}
+        }
+    }
+
+    /// Becomes the next execution, with what is in its header; without a mailbox.
+    pub(super) fn begin_execution(&mut self, hub: u64) {
+        let fresh = Self::new(self.header.clone(), hub);
+        self.identity = fresh.identity;
+        self.body = Body::Fresh;
+        self.outstanding = Outstanding::default();
+        self.attempts.clear();
+        self.fired.clear();
+        self.result = None;
+        self.turns = 0;
+        self.turn_lens.clear();
+        self.events = 0;
     }
 
     pub(super) fn number(&self) -> InstanceNumber {
@@ -163,7 +211,9 @@ impl<R> Instance<R> {
         let call = |mail: &Mail<R>| match &mail.event {
             Event::ActivityCompleted { call, .. }
             | Event::ActivityFailed { call, .. }
-            | Event::TimerFired { call } => Some(*call),
+            | Event::TimerFired { call }
+            | Event::ChildCompleted { call, .. }
+            | Event::ChildFailed { call, .. } => Some(*call),
             Event::Started(_) | Event::EventRaised { .. } | Event::Terminated { .. } => None,
         };
         self.mailbox.iter().filter_map(call).collect()
@@ -198,6 +248,39 @@ fn fired(event: &Event) -> Option<CallId> {
         | Event::ActivityCompleted { .. }
         | Event::ActivityFailed { .. }
         | Event::EventRaised { .. }
-        | Event::Terminated { .. } => None,
+        | Event::Terminated { .. }
+        | Event::ChildCompleted { .. }
+        | Event::ChildFailed { .. } => None,
+    }
+}
+
+/// The ids of the events that were raised last, so that one that is raised again is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EventIds {
+    known: BTreeSet<Arc<str>>,
+    oldest_first: VecDeque<Arc<str>>,
+}
+
+impl EventIds {
+    /// So many are remembered.
+    const MOST: usize = 1_000;
+
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.known.contains(id)
+    }
+
+    fn insert(&mut self, id: Arc<str>) {
+        if self.known.insert(Arc::clone(&id)) {
+            self.oldest_first.push_back(id);
+            if self.oldest_first.len() > Self::MOST
+                && let Some(oldest) = self.oldest_first.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
+        }
+    }
+
+    pub(super) fn to_vec(&self) -> Vec<Arc<str>> {
+        self.oldest_first.iter().cloned().collect()
     }
 }

@@ -13,6 +13,10 @@ pub(super) struct Mail<R> {
     pub(super) seq: Option<u64>,
     /// Who is told once it is durable.
     pub(super) reply: Option<R>,
+    /// The letter it came with.
+    pub(super) letter: Option<u64>,
+    /// It was durable already: no commit may leave it in memory alone.
+    pub(super) kept: bool,
 }
 
 impl<R> Mail<R> {
@@ -21,6 +25,32 @@ impl<R> Mail<R> {
             event,
             seq: None,
             reply: None,
+            letter: None,
+            kept: false,
+        }
+    }
+
+    /// What a client sends.
+    pub(super) fn of_client(event: Event, reply: R) -> Self {
+        Self {
+            reply: Some(reply),
+            ..Self::new(event)
+        }
+    }
+
+    /// What comes with a letter.
+    pub(super) fn letter(seq: u64) -> impl FnOnce(Event) -> Self {
+        move |event| Self {
+            letter: Some(seq),
+            ..Self::new(event)
+        }
+    }
+
+    /// What one execution leaves to the next.
+    pub(super) fn kept(event: Event) -> Self {
+        Self {
+            kept: true,
+            ..Self::new(event)
         }
     }
 }

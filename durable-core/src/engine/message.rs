@@ -50,10 +50,14 @@ pub(crate) enum Command {
         id: InstanceId,
         name: EventName,
         data: Payload,
+        /// What the client calls this event: raised again it is the same.
+        event: Option<Arc<str>>,
     },
     Terminate {
         id: InstanceId,
         reason: Option<String>,
+        /// Also what it has begun.
+        children: bool,
     },
     Status {
         id: InstanceId,
@@ -181,7 +185,7 @@ impl Snapshot {
 /// How the execution ended, from its last turn.
 pub(crate) fn result_of(turn: &Turn) -> Option<Result<Payload, FailureDetails>> {
     let last = turn.steps.last()?;
-    if let Event::Terminated { reason } = &last.event {
+    if let Event::Terminated { reason, .. } = &last.event {
         return Some(Err(terminated(reason.as_deref())));
     }
     // What ends an execution is the last thing it does.
@@ -192,7 +196,10 @@ pub(crate) fn result_of(turn: &Turn) -> Option<Result<Payload, FailureDetails>> 
         | Action::CreateTimer { .. }
         | Action::AwaitEvent { .. }
         | Action::Cancel { .. }
-        | Action::SetCustomStatus { .. } => None,
+        | Action::SetCustomStatus { .. }
+        | Action::StartChild { .. }
+        | Action::SendEvent { .. }
+        | Action::ContinueAsNew { .. } => None,
     }
 }
 

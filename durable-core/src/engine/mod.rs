@@ -22,6 +22,7 @@ mod fair;
 mod instance;
 mod mailbox;
 mod message;
+mod post;
 mod purge;
 mod reading;
 mod residence;
@@ -35,6 +36,7 @@ mod work;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::failure::FailureDetails;
+use crate::history::Letter;
 use crate::id::{InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::Problem;
@@ -43,6 +45,7 @@ use crate::time::Timestamp;
 
 use self::instance::{Body, Instance};
 use self::mailbox::Mail;
+use self::post::Post;
 use self::purge::Purges;
 use self::timers::Timers;
 use self::waiters::Waiters;
@@ -90,6 +93,12 @@ pub(crate) struct Config {
     pub(crate) timer_window: usize,
     /// Bytes that are to be free on the disk for something new to be started; 0: any number will do.
     pub(crate) min_free_space: u64,
+    /// How many levels of children there may be below an instance without a parent.
+    pub(crate) max_depth: u32,
+    /// Calls that one instance may have outstanding.
+    pub(crate) max_outstanding: usize,
+    /// Events in the history of one execution.
+    pub(crate) max_history: usize,
     /// How many times as large as what is in use the files may become before they are compacted;
     /// 0: any number.
     pub(crate) compaction_factor: u64,
@@ -111,6 +120,9 @@ impl Default for Config {
             messages_at_once: 2048,
             timer_window: 4096,
             min_free_space: 64 * 1024 * 1024,
+            max_depth: 1_000,
+            max_outstanding: 100_000,
+            max_history: 1_000_000,
             compaction_factor: 3,
         }
     }
@@ -142,6 +154,9 @@ pub(crate) struct Engine<R> {
     instances: BTreeMap<InstanceNumber, Instance<R>>,
     /// Those with something to do.
     ready: FairQueue<InstanceNumber>,
+    /// Those to whom somebody has written in the commit that is being built.
+    prompt: VecDeque<InstanceNumber>,
+    was_prompt: bool,
     next_number: u64,
     durable: u64,
     /// What waits for something to be read, and what is to be asked for.
@@ -184,6 +199,7 @@ enum Want<R> {
     Wait(R),
     Purge(R),
     Mail(Mail<R>),
+    Letter(u64, Letter),
     AttemptEnded {
         worker: WorkerId,
         key: ActivityKey,
@@ -203,6 +219,7 @@ impl<R: Answer> Engine<R> {
             commit,
             created,
             active,
+            letters,
             signing_key: _,
             hub,
         } = recovered;
@@ -224,10 +241,13 @@ impl<R: Answer> Engine<R> {
                 running: BTreeMap::new(),
                 waiters: Waiters::default(),
                 active: active.into_iter().collect(),
+                post: Post::recovered(letters),
             },
             ids: BTreeMap::new(),
             instances: BTreeMap::new(),
             ready: FairQueue::default(),
+            prompt: VecDeque::new(),
+            was_prompt: false,
             next_number: created,
             durable: commit,
             parked: BTreeMap::new(),
@@ -293,7 +313,7 @@ impl<R: Answer> Engine<R> {
     /// Whether there is something to do now without any input.
     pub(crate) fn has_work(&self) -> bool {
         let unsealed = !self.work.ops.is_empty() || !self.work.effects.is_empty();
-        !self.ready.is_empty() || unsealed || self.has_reads()
+        !self.ready.is_empty() || !self.work.post.is_empty() || unsealed || self.has_reads()
     }
 
     /// Whether something of that needs no commit.
@@ -384,13 +404,21 @@ impl<R: Answer> Engine<R> {
             return Some(reads);
         }
         let limit = self.work.config.full_commit();
-        while !self.work.size.is_full(&limit) {
-            let Some(number) = self.ready.pop() else {
+        loop {
+            self.hand_on_letters();
+            if self.work.size.is_full(&limit) {
+                break;
+            }
+            let Some(number) = self.next_turn() else {
                 break;
             };
             self.take_turn(number);
             self.work.size.turns += 1;
         }
+        for number in std::mem::take(&mut self.prompt) {
+            self.make_ready(number, false);
+        }
+        self.work.store_letters();
         self.evict();
         // Turns may have withdrawn every timer that is known.
         if self.work.registry.is_some() {

@@ -169,6 +169,13 @@ impl<R: Answer> Engine<R> {
                 | Want::Wait(reply)
                 | Want::Purge(reply) => Some(reply),
                 Want::Mail(mail) => mail.reply,
+                // What could not be read may be there another time.
+                Want::Letter(seq, _) => {
+                    if !matches!(response, Response::Failed(_)) {
+                        self.work.settle(seq);
+                    }
+                    None
+                }
                 Want::AttemptEnded { key, .. } => {
                     self.work.running.remove(&key);
                     None
@@ -302,6 +309,15 @@ impl<R: Answer> Engine<R> {
         let activity = |(call, pending): (_, &Pending)| {
             matches!(pending, Pending::Activity { .. }).then_some(call)
         };
+        let child = |(call, pending): (_, &Pending)| {
+            matches!(pending, Pending::Child { .. }).then_some(call)
+        };
+        let children: Vec<_> = instance.outstanding.iter().filter_map(child).collect();
+        for call in children {
+            if !answered.contains(&call) {
+                self.work.resume_child(instance, call);
+            }
+        }
         let calls: Vec<_> = instance.outstanding.iter().filter_map(activity).collect();
         for call in calls {
             let due = instance.attempts.get(&call).map(|attempts| attempts.due);

@@ -139,6 +139,7 @@ fn a_timer_that_fires_into_a_stored_message_leaves_the_index_once() {
     let terminate = Command::Terminate {
         id: id("s"),
         reason: None,
+        children: false,
     };
     assert!(matches!(driver.ask_and_finish(terminate), Response::Done));
     assert_sound(&driver, 0);
@@ -163,6 +164,7 @@ fn what_has_come_into_memory_meanwhile_is_not_read_again() {
         id: id("s"),
         name: EventName::new("go"),
         data: Payload::NULL,
+        event: None,
     });
     let status = driver.ask(Command::Status { id: id("s") });
     let by_timer = driver.read();

@@ -6,18 +6,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracing::Span;
 
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, Event, Pending, Step, Turn, encode_turn};
-use crate::id::CallId;
+use crate::history::{Action, Event, Pending, Started, Step, Turn, encode_turn};
+use crate::id::{CallId, ExecutionId};
 use crate::payload::Payload;
 use crate::replay::{Fed, Identity, Matching, Problem, ProblemKind, Watched};
 use crate::store::{Op, RuntimeStatus, TimerKind};
 use crate::time::Timestamp;
 
+use super::delivery::insert_first;
 use super::instance::{Body, Instance};
-use super::mailbox::Mail;
+use super::mailbox::{Mail, Mailbox};
 use super::message::{Effect, Response};
 use super::work::{Work, keep_since, set_problem, timer_key};
-use super::{MAX_CUSTOM_STATUS, MAX_STEP};
+use super::{Config, MAX_CUSTOM_STATUS, MAX_STEP};
+
+/// A call that ends, answered or given up.
+struct Closed {
+    call: CallId,
+    pending: Pending,
+    given_up: bool,
+}
+
+/// How an execution is to be continued as new.
+struct Continuation {
+    version: String,
+    input: Payload,
+    keep_events: bool,
+}
 
 /// What a turn adds up to.
 struct Taken<R> {
@@ -25,7 +40,7 @@ struct Taken<R> {
     /// Begun in it and still wanted at its end.
     opened: BTreeMap<CallId, Pending>,
     /// Begun before it and ended by it.
-    closed: Vec<(CallId, Pending)>,
+    closed: Vec<Closed>,
     /// What was fed, or turned out to concern nobody.
     dealt_with: Vec<Mail<R>>,
     custom_status: Option<Payload>,
@@ -50,11 +65,23 @@ impl<R> Work<R> {
         let mut changed = false;
         if terminated || matches!(instance.body, Body::Live(_)) {
             changed = self.feed_all(instance);
+            // Continued as new: what the next execution begins with is part of this commit, too.
+            if matches!(instance.body, Body::Fresh) {
+                self.bring_to_life(instance);
+                if matches!(instance.body, Body::Live(_)) {
+                    self.feed_all(instance);
+                }
+            }
         }
         if matches!(instance.body, Body::Ended) {
             self.refuse_rest(instance);
-        } else if matches!(instance.body, Body::Parked) {
-            changed |= self.store_mail(instance);
+        } else {
+            let kept = instance.mailbox.iter().rposition(|mail| mail.kept);
+            let mut at_least = kept.map_or(0, |last| last + 1);
+            if matches!(instance.body, Body::Parked) {
+                at_least = at_least.max(self.config.events_per_turn);
+            }
+            changed |= self.store_mail(instance, at_least);
         }
         keep_since(instance, problem.as_ref());
         changed |= instance.header.problem != problem;
@@ -144,19 +171,28 @@ impl<R> Work<R> {
             problem,
         } = taken;
         let mut changed = custom_status.is_some();
-        for (call, pending) in &closed {
+        for closed in &closed {
             if planted!(LeaveWhatEndsWithIt) && instance.outstanding.ended() {
                 break;
             }
-            self.close(instance, *call, pending);
+            self.close(instance, closed.call, &closed.pending, closed.given_up);
+        }
+        for step in &turn.steps {
+            self.send_all(&step.actions);
+        }
+        if custom_status.is_some() {
+            instance.header.custom_status = custom_status;
+        }
+        if let Some(continuation) = continuation_of(&turn) {
+            self.answer(instance, dealt_with);
+            instance.header.updated = turn.time;
+            self.continue_as_new(instance, continuation);
+            return true;
         }
         if !turn.steps.is_empty() {
             changed |= self.append(instance, turn);
         }
         self.open(instance, opened);
-        if custom_status.is_some() {
-            instance.header.custom_status = custom_status;
-        }
         self.answer(instance, dealt_with);
         if let Some(problem) = problem {
             instance.body = Body::Parked;
@@ -220,19 +256,108 @@ impl<R> Work<R> {
         taken
     }
 
+    /// The next execution of an instance: its history is empty, and its mailbox begins with what the
+    /// one before leaves to it.
+    fn continue_as_new(&mut self, instance: &mut Instance<R>, continuation: Continuation) {
+        let Continuation {
+            version,
+            input,
+            keep_events,
+        } = continuation;
+        let mut events = match &mut instance.body {
+            Body::Live(watched) => watched.take_events(),
+            Body::Fresh | Body::Parked | Body::Ended => Vec::new(),
+        };
+        if !keep_events || planted!(DropCarriedEvents) {
+            events.clear();
+        }
+        let (number, execution) = (instance.number(), instance.header.execution);
+        for (turn, len) in (1..).zip(&instance.turn_lens) {
+            self.ops.push(Op::DropTurn {
+                number,
+                execution,
+                turn,
+                len: *len,
+            });
+        }
+        instance.header.execution = ExecutionId(execution.0.saturating_add(1));
+        instance.header.version = version;
+        instance.header.status = RuntimeStatus::Running;
+        let started = Started {
+            instance: instance.header.id.clone(),
+            execution: instance.header.execution,
+            name: instance.header.name.clone(),
+            version: instance.header.version.clone(),
+            input: input.clone(),
+            parent: instance.header.parent.clone(),
+            event_ids: instance.event_ids.to_vec(),
+        };
+        instance.begin_execution(self.hub);
+        instance.input = Some(input);
+        let mut mailbox = Mailbox::default();
+        mailbox.push(Mail::kept(Event::Started(Box::new(started))));
+        for (name, data) in events {
+            let id = None;
+            mailbox.push(Mail::kept(Event::EventRaised { name, data, id }));
+        }
+        let mut rest = std::mem::replace(&mut instance.mailbox, mailbox);
+        while let Some(mail) = rest.pop() {
+            self.hand_down(instance, mail);
+        }
+    }
+
+    /// What has arrived for the execution before goes to the next, if it is not an answer to it.
+    fn hand_down(&mut self, instance: &mut Instance<R>, mail: Mail<R>) {
+        if let Some(seq) = mail.seq {
+            self.ops.push(Op::TakeMessage {
+                number: instance.number(),
+                seq,
+                event: mail.event.clone(),
+            });
+        }
+        let stored = mail.seq.is_some();
+        match &mail.event {
+            Event::EventRaised { .. } => instance.mailbox.push(Mail {
+                seq: None,
+                kept: mail.kept || stored,
+                ..mail
+            }),
+            Event::Terminated { .. } => insert_first(
+                instance,
+                Mail {
+                    seq: None,
+                    kept: mail.kept || stored,
+                    ..mail
+                },
+            ),
+            Event::Started(_)
+            | Event::ActivityCompleted { .. }
+            | Event::ActivityFailed { .. }
+            | Event::TimerFired { .. }
+            | Event::ChildCompleted { .. }
+            | Event::ChildFailed { .. } => {
+                if let Some(letter) = mail.letter {
+                    self.settle(letter);
+                }
+            }
+        }
+    }
+
     /// The clock, unless it was set back: since the last turn, since the start, or since a timer
     /// fired whose instance could take no turn then.
     fn time_of_turn(&self, instance: &Instance<R>) -> Timestamp {
         let fired = |mail: &Mail<R>| match &mail.event {
             Event::TimerFired { call } => match instance.outstanding.get(*call) {
                 Some(Pending::Timer { due }) => Some(*due),
-                Some(Pending::Activity { .. }) | None => None,
+                Some(Pending::Activity { .. } | Pending::Child { .. }) | None => None,
             },
             Event::Started(_)
             | Event::ActivityCompleted { .. }
             | Event::ActivityFailed { .. }
             | Event::EventRaised { .. }
-            | Event::Terminated { .. } => None,
+            | Event::Terminated { .. }
+            | Event::ChildCompleted { .. }
+            | Event::ChildFailed { .. } => None,
         };
         let first = instance.mailbox.iter().take(self.config.events_per_turn);
         let due = first.filter_map(fired).max();
@@ -246,6 +371,12 @@ impl<R> Work<R> {
 
     /// One event. `None` if it concerned nobody.
     fn feed(&self, instance: &mut Instance<R>, event: &Event) -> Result<Option<Step>, Problem> {
+        if let Event::EventRaised { id: Some(id), .. } = event
+            && instance.event_ids.contains(id)
+            && !planted!(TakeEventTwice)
+        {
+            return Ok(None);
+        }
         let event = event.clone();
         let watched = match (&event, &mut instance.body) {
             // Noted, not fed: of an instance that ends before its first turn also its start.
@@ -257,6 +388,7 @@ impl<R> Work<R> {
             }
             (_, Body::Live(watched)) => watched,
         };
+        let calls = instance.outstanding.len();
         let Fed { changed, actions } = watched.feed(&event)?;
         if !changed {
             return Ok(None);
@@ -264,12 +396,12 @@ impl<R> Work<R> {
         let actions = actions.into_iter().map(|emitted| emitted.action).collect();
         Ok(Some(Step {
             event,
-            actions: self.within_limits(actions),
+            actions: self.within_limits(actions, calls, instance.events),
         }))
     }
 
     /// A step that carries more than may be stored fails the execution instead.
-    fn within_limits(&self, actions: Vec<Action>) -> Vec<Action> {
+    fn within_limits(&self, actions: Vec<Action>, calls: usize, events: usize) -> Vec<Action> {
         let too_large = actions.iter().find_map(|action| {
             let len = action.payload()?.len();
             let max_payload = self.config.max_payload;
@@ -279,6 +411,11 @@ impl<R> Work<R> {
                     (format!("input of activity `{name}`"), max_payload)
                 }
                 Action::Complete { .. } => ("output".to_owned(), max_payload),
+                Action::StartChild { name, .. } => {
+                    (format!("input of child `{name}`"), max_payload)
+                }
+                Action::SendEvent { name, .. } => (format!("data of event `{name}`"), max_payload),
+                Action::ContinueAsNew { .. } => ("next input".to_owned(), max_payload),
                 Action::Fail { .. } => ("error".to_owned(), max_payload),
                 Action::CreateTimer { .. } | Action::AwaitEvent { .. } | Action::Cancel { .. } => {
                     return None;
@@ -292,16 +429,58 @@ impl<R> Work<R> {
                 format!("a step that asks for {step} bytes is over the limit of {MAX_STEP}")
             })
         });
-        match too_large {
-            Some(message) => {
-                let failure =
-                    FailureDetails::new(FailureKind::PayloadTooLarge, "durable_core", message);
+        let too_large = too_large.map(|message| (FailureKind::PayloadTooLarge, message));
+        let exceeded = || {
+            let message = self.exceeded(&actions, calls, events)?;
+            Some((FailureKind::LimitExceeded, message))
+        };
+        match too_large.or_else(exceeded) {
+            Some((kind, message)) => {
+                let failure = FailureDetails::new(kind, "durable_core", message);
                 vec![Action::Fail {
                     failure: failure.not_retryable(),
                 }]
             }
             None => actions,
         }
+    }
+
+    /// The bound that an execution exceeds which has so many calls outstanding and events behind it,
+    /// and now asks for this.
+    fn exceeded(&self, actions: &[Action], calls: usize, events: usize) -> Option<String> {
+        let begins = |action: &&Action| match action {
+            Action::ScheduleActivity { .. } | Action::CreateTimer { .. } => true,
+            Action::StartChild { options, .. } => !options.detached,
+            Action::AwaitEvent { .. }
+            | Action::Cancel { .. }
+            | Action::SetCustomStatus { .. }
+            | Action::Complete { .. }
+            | Action::Fail { .. }
+            | Action::SendEvent { .. }
+            | Action::ContinueAsNew { .. } => false,
+        };
+        let calls = calls + actions.iter().filter(begins).count();
+        let Config {
+            max_outstanding,
+            max_history,
+            ..
+        } = self.config;
+        if calls > max_outstanding {
+            return Some(format!(
+                "{calls} calls outstanding at once are over the limit of {max_outstanding}"
+            ));
+        }
+        let ends = actions.iter().any(|action| {
+            matches!(
+                action,
+                Action::Complete { .. } | Action::Fail { .. } | Action::ContinueAsNew { .. }
+            )
+        });
+        (events >= max_history && !ends).then(|| {
+            format!(
+                "a history of more than {max_history} events is over the limit: use `continue_as_new`"
+            )
+        })
     }
 
     /// Adds the turn to the history. Says whether the status changed.
@@ -317,6 +496,9 @@ impl<R> Work<R> {
         };
         self.size.bytes += record.len();
         instance.turns += 1;
+        instance
+            .turn_lens
+            .push(u32::try_from(record.len()).unwrap_or(u32::MAX));
         instance.header.updated = turn.time;
         instance.result = super::message::result_of(&turn).or(instance.result.take());
         let (number, execution) = (instance.number(), instance.header.execution);
@@ -334,9 +516,19 @@ impl<R> Work<R> {
     }
 
     fn answer(&mut self, instance: &Instance<R>, mails: Vec<Mail<R>>) {
-        for Mail { event, seq, reply } in mails {
+        for Mail {
+            event,
+            seq,
+            reply,
+            letter,
+            kept: _,
+        } in mails
+        {
             if let Some(reply) = reply {
                 self.reply(reply, Response::Done);
+            }
+            if let Some(letter) = letter {
+                self.settle(letter);
             }
             if let Some(seq) = seq
                 && !planted!(KeepMessage)
@@ -363,6 +555,7 @@ impl<R> Work<R> {
         instance.header.status = status;
         instance.header.problem = None;
         instance.header.turns = instance.turns;
+        self.tell_parent(instance);
         let waiters = self.waiters.take(instance.number());
         for waiter in waiters {
             let snapshot = Box::new(instance.snapshot());
@@ -379,10 +572,20 @@ impl<R> Work<R> {
             if refused >= self.config.events_per_turn && !instance.mailbox.has_stored() {
                 break;
             }
-            let Some(Mail { event, seq, reply }) = instance.mailbox.pop() else {
+            let Some(Mail {
+                event,
+                seq,
+                reply,
+                letter,
+                kept: _,
+            }) = instance.mailbox.pop()
+            else {
                 break;
             };
             self.size.events += 1;
+            if let Some(letter) = letter {
+                self.settle(letter);
+            }
             if let Some(reply) = reply {
                 self.reply(reply, Response::Ended(status));
             }
@@ -397,13 +600,16 @@ impl<R> Work<R> {
     }
 
     /// Stores what has arrived for an instance that takes no turns, and says so to who sent it.
-    /// Says whether the instance is new.
-    fn store_mail(&mut self, instance: &mut Instance<R>) -> bool {
+    /// No more than `at_least` of it, or all that is kept. Says whether the instance is new.
+    fn store_mail(&mut self, instance: &mut Instance<R>, first: usize) -> bool {
+        if first == 0 {
+            return false;
+        }
         let number = instance.number();
         let mut new = false;
         let mut mailbox = std::mem::take(&mut instance.mailbox);
         let mut stored = 0;
-        for mail in mailbox.unstored_mut().take(self.config.events_per_turn) {
+        for mail in mailbox.unstored_mut().take(first) {
             stored += 1;
             self.size.events += 1;
             new |= matches!(mail.event, Event::Started(_));
@@ -412,6 +618,10 @@ impl<R> Work<R> {
             let seq = instance.next_seq;
             instance.next_seq += 1;
             mail.seq = Some(seq);
+            mail.kept = false;
+            if let Some(letter) = mail.letter.take() {
+                self.settle(letter);
+            }
             self.ops.push(Op::PutMessage {
                 number,
                 seq,
@@ -440,11 +650,22 @@ impl<R> Work<R> {
 
 impl<R> Taken<R> {
     fn follow(&mut self, instance: &mut Instance<R>, step: Step) {
+        instance.note_event(&step.event);
         let closed = instance.outstanding.follow(&step);
+        let answered = answered_by(&step.event);
+        let leaves_children = matches!(
+            step.event,
+            Event::Terminated {
+                children: false,
+                ..
+            }
+        );
         let mut begun = BTreeSet::new();
         for action in &step.actions {
             match action {
-                Action::ScheduleActivity { call, .. } | Action::CreateTimer { call, .. } => {
+                Action::ScheduleActivity { call, .. }
+                | Action::CreateTimer { call, .. }
+                | Action::StartChild { call, .. } => {
                     begun.insert(*call);
                     if let Some(pending) = instance.outstanding.get(*call) {
                         self.opened.insert(*call, pending.clone());
@@ -454,14 +675,21 @@ impl<R> Taken<R> {
                 Action::AwaitEvent { .. }
                 | Action::Cancel { .. }
                 | Action::Complete { .. }
-                | Action::Fail { .. } => {}
+                | Action::Fail { .. }
+                | Action::SendEvent { .. }
+                | Action::ContinueAsNew { .. } => {}
             }
         }
         // What was begun and ended within the turn never was.
         let older = |(call, _): &(CallId, Pending)| {
             self.opened.remove(call).is_none() && !begun.contains(call)
         };
-        self.closed.extend(closed.into_iter().filter(older));
+        let closed = closed.into_iter().filter(older);
+        self.closed.extend(closed.map(|(call, pending)| Closed {
+            call,
+            pending,
+            given_up: answered != Some(call) && !leaves_children,
+        }));
         self.turn.steps.push(step);
     }
 }
@@ -475,6 +703,34 @@ fn span_of_turn<R>(instance: &Instance<R>) -> Span {
         ..
     } = &*instance.identity;
     tracing::info_span!("orchestrator", %instance, %execution, name)
+}
+
+/// The call that an event answers.
+fn answered_by(event: &Event) -> Option<CallId> {
+    match event {
+        Event::ActivityCompleted { call, .. }
+        | Event::ActivityFailed { call, .. }
+        | Event::TimerFired { call }
+        | Event::ChildCompleted { call, .. }
+        | Event::ChildFailed { call, .. } => Some(*call),
+        Event::Started(_) | Event::EventRaised { .. } | Event::Terminated { .. } => None,
+    }
+}
+
+/// How the turn continues its execution as new, if it does: the last thing it does.
+fn continuation_of(turn: &Turn) -> Option<Continuation> {
+    match turn.steps.last()?.actions.last()? {
+        Action::ContinueAsNew {
+            version,
+            input,
+            keep_events,
+        } => Some(Continuation {
+            version: version.clone().into_owned(),
+            input: input.clone(),
+            keep_events: *keep_events,
+        }),
+        _ => None,
+    }
 }
 
 fn no_orchestrator(name: &str, version: &str, known: &str) -> Problem {

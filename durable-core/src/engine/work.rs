@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::failure::FailureDetails;
-use crate::history::{ActivityOptions, Pending};
+use crate::history::Pending;
 use crate::id::{CallId, InstanceNumber};
 use crate::registry::Registry;
 use crate::replay::{ForeignWake, Problem, ProblemKind};
+use crate::retry::RetryPolicy;
 use crate::store::{Attempts, Op, TimerKey, TimerKind};
 use crate::time::Timestamp;
 
@@ -15,6 +16,7 @@ use super::Config;
 use super::commit::Size;
 use super::instance::{Body, Instance};
 use super::message::{ActivityKey, Dispatch, Effect, Response, WorkerId};
+use super::post::Post;
 use super::timers::Timers;
 use super::waiters::Waiters;
 
@@ -46,6 +48,8 @@ pub(super) struct Work<R> {
     /// The instances that must be loaded after a restart; what the store has, ahead by the commits
     /// under way.
     pub(super) active: BTreeSet<InstanceNumber>,
+    /// Letters between instances.
+    pub(super) post: Post,
 }
 
 impl<R> Work<R> {
@@ -98,6 +102,7 @@ impl<R> Work<R> {
         for (call, pending) in opened {
             match pending {
                 Pending::Activity { .. } => self.dispatch(instance, call),
+                Pending::Child { .. } => self.start_child(instance, call),
                 Pending::Timer { due } => {
                     self.put_timer(timer_key(instance, call, due, TimerKind::Orchestrator));
                 }
@@ -135,9 +140,21 @@ impl<R> Work<R> {
         self.ops.push(Op::RemoveTimer(timer));
     }
 
-    /// Ends what an instance no longer waits for.
-    pub(super) fn close(&mut self, instance: &mut Instance<R>, call: CallId, pending: &Pending) {
+    /// Ends what an instance no longer waits for; a child only if it is `given_up`.
+    pub(super) fn close(
+        &mut self,
+        instance: &mut Instance<R>,
+        call: CallId,
+        pending: &Pending,
+        given_up: bool,
+    ) {
         match pending {
+            Pending::Child { id, .. } => {
+                if given_up {
+                    self.terminate_child(instance, call, id);
+                }
+                self.forget_attempts(instance, call);
+            }
             // One that has fired into a stored message is not in the index any more.
             Pending::Timer { due } if !instance.fired.remove(&call) => {
                 self.remove_timer(timer_key(instance, call, *due, TimerKind::Orchestrator));
@@ -175,7 +192,7 @@ impl<R> Work<R> {
                 Pending::Activity { name, .. } if registry.find_activity(name).is_none() => {
                     Some(no_activity(name))
                 }
-                Pending::Activity { .. } | Pending::Timer { .. } => None,
+                Pending::Activity { .. } | Pending::Timer { .. } | Pending::Child { .. } => None,
             });
         set_problem(instance, missing, self.now);
     }
@@ -248,7 +265,7 @@ impl<R> Work<R> {
         &mut self,
         instance: &mut Instance<R>,
         call: CallId,
-        options: &ActivityOptions,
+        policy: Option<&RetryPolicy>,
         failure: &FailureDetails,
     ) -> bool {
         let failed = instance
@@ -256,9 +273,7 @@ impl<R> Work<R> {
             .get(&call)
             .map_or(0, |attempts| attempts.failed)
             + 1;
-        let delay = options
-            .retry
-            .as_ref()
+        let delay = policy
             .and_then(|policy| {
                 let one_more = u32::from(planted!(OneAttemptMore) && failed > 1);
                 policy.delay_after(failed - one_more)

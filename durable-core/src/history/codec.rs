@@ -31,8 +31,8 @@ mod tests {
 
     use super::*;
     use crate::failure::{FailureDetails, FailureKind};
-    use crate::history::{Action, ActivityOptions, Event, Started, Step};
-    use crate::id::{CallId, EventName, ExecutionId, InstanceId};
+    use crate::history::{Action, ActivityOptions, ChildOptions, Event, Parent, Started, Step};
+    use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
     use crate::payload::Payload;
     use crate::retry::RetryPolicy;
     use crate::time::Timestamp;
@@ -47,6 +47,15 @@ mod tests {
             name: "fulfil".into(),
             version: "2".into(),
             input: json("{\"a\":1}"),
+            parent: Some(Parent {
+                instance: InstanceId::new("parent").expect("valid"),
+                number: InstanceNumber(7),
+                execution: ExecutionId(2),
+                call: CallId(5),
+                attempt: 1,
+                depth: 3,
+            }),
+            event_ids: vec!["first".into()],
         };
         let options = ActivityOptions {
             retry: Some(RetryPolicy::exponential(5, Duration::from_secs(1))),
@@ -68,9 +77,19 @@ mod tests {
             Event::EventRaised {
                 name: name.clone(),
                 data: json("null"),
+                id: Some("once".into()),
             },
             Event::Terminated {
                 reason: Some("why".into()),
+                children: true,
+            },
+            Event::ChildCompleted {
+                call,
+                output: json("5"),
+            },
+            Event::ChildFailed {
+                call,
+                failure: failure.clone(),
             },
         ];
         let actions = vec![
@@ -85,13 +104,39 @@ mod tests {
                 call,
                 due: Timestamp(7),
             },
-            Action::AwaitEvent { call, name },
+            Action::AwaitEvent {
+                call,
+                name: name.clone(),
+            },
             Action::Cancel { call },
             Action::SetCustomStatus {
                 status: json("\"s\""),
             },
             Action::Complete { output: json("4") },
             Action::Fail { failure },
+            Action::StartChild {
+                call,
+                id: InstanceId::new("child").expect("valid"),
+                name: "c".into(),
+                version: "1".into(),
+                input: json("6"),
+                options: ChildOptions {
+                    retry: Some(RetryPolicy::fixed(2, Duration::ZERO)),
+                    detached: true,
+                    named: true,
+                },
+            },
+            Action::SendEvent {
+                call,
+                to: InstanceId::new("other").expect("valid"),
+                name,
+                data: json("7"),
+            },
+            Action::ContinueAsNew {
+                version: "3".into(),
+                input: json("8"),
+                keep_events: true,
+            },
         ];
         let steps = events.into_iter().map(|event| Step {
             event,

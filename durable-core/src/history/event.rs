@@ -1,12 +1,13 @@
 //! Events, actions, steps and turns.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::FailureDetails;
-use crate::id::{CallId, EventName, ExecutionId, InstanceId};
+use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
@@ -36,10 +37,24 @@ pub(crate) enum Event {
     EventRaised {
         name: EventName,
         data: Payload,
+        /// What whoever raised it calls it: another of the same id is the same event.
+        id: Option<Arc<str>>,
     },
     /// The last event of an execution that was terminated; no orchestrator sees it.
     Terminated {
         reason: Option<String>,
+        /// Also what it has begun is to be terminated.
+        children: bool,
+    },
+    /// A child of this call has ended with its output.
+    ChildCompleted {
+        call: CallId,
+        output: Payload,
+    },
+    /// A child of this call has ended otherwise, or could not be started.
+    ChildFailed {
+        call: CallId,
+        failure: FailureDetails,
     },
 }
 
@@ -48,8 +63,12 @@ impl Event {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Started(started) => started.input.len(),
-            Self::ActivityCompleted { output, .. } => output.len(),
-            Self::ActivityFailed { failure, .. } => failure.bytes(),
+            Self::ActivityCompleted { output, .. } | Self::ChildCompleted { output, .. } => {
+                output.len()
+            }
+            Self::ActivityFailed { failure, .. } | Self::ChildFailed { failure, .. } => {
+                failure.bytes()
+            }
             Self::EventRaised { data, .. } => data.len(),
             Self::TimerFired { .. } | Self::Terminated { .. } => 0,
         }
@@ -65,6 +84,23 @@ pub(crate) struct Started {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) input: Payload,
+    /// Whose child it is.
+    pub(crate) parent: Option<Parent>,
+    /// Ids of events that were raised at executions before this one, oldest first.
+    pub(crate) event_ids: Vec<Arc<str>>,
+}
+
+/// The call of an orchestrator that began an instance, and gets its result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Parent {
+    pub(crate) instance: InstanceId,
+    pub(crate) number: InstanceNumber,
+    pub(crate) execution: ExecutionId,
+    pub(crate) call: CallId,
+    /// Which attempt at the call this is, from 1.
+    pub(crate) attempt: u32,
+    /// How many there are above the child: 1 for the child of one that has no parent.
+    pub(crate) depth: u32,
 }
 
 /// What an orchestrator asks for. Calls carry the id that was bound when the call was made.
@@ -102,6 +138,29 @@ pub(crate) enum Action {
     Fail {
         failure: FailureDetails,
     },
+    /// Begins another orchestration.
+    StartChild {
+        call: CallId,
+        id: InstanceId,
+        name: Cow<'static, str>,
+        version: Cow<'static, str>,
+        input: Payload,
+        options: ChildOptions,
+    },
+    /// Raises an event at another instance.
+    SendEvent {
+        call: CallId,
+        to: InstanceId,
+        name: EventName,
+        data: Payload,
+    },
+    /// Ends this execution; the next one of the instance begins with `input`.
+    ContinueAsNew {
+        version: Cow<'static, str>,
+        input: Payload,
+        /// Events that were not taken are for the next execution.
+        keep_events: bool,
+    },
 }
 
 impl Action {
@@ -112,6 +171,9 @@ impl Action {
             Self::ScheduleActivity { .. }
             | Self::SetCustomStatus { .. }
             | Self::Complete { .. }
+            | Self::StartChild { .. }
+            | Self::SendEvent { .. }
+            | Self::ContinueAsNew { .. }
             | Self::CreateTimer { .. }
             | Self::AwaitEvent { .. }
             | Self::Cancel { .. } => self.payload().map_or(0, Payload::len),
@@ -121,7 +183,10 @@ impl Action {
     /// The payload it carries to the store, for the limit on its size.
     pub(crate) fn payload(&self) -> Option<&Payload> {
         match self {
-            Self::ScheduleActivity { input, .. } => Some(input),
+            Self::ScheduleActivity { input, .. }
+            | Self::StartChild { input, .. }
+            | Self::ContinueAsNew { input, .. } => Some(input),
+            Self::SendEvent { data, .. } => Some(data),
             Self::SetCustomStatus { status } => Some(status),
             Self::Complete { output } => Some(output),
             Self::Fail { failure } => failure.value(),
@@ -136,6 +201,16 @@ pub(crate) struct ActivityOptions {
     pub(crate) retry: Option<RetryPolicy>,
     /// The longest one attempt may take.
     pub(crate) timeout: Option<Duration>,
+}
+
+/// How a child is to be begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChildOptions {
+    pub(crate) retry: Option<RetryPolicy>,
+    /// Nobody waits for its result, and it goes on when its parent ends.
+    pub(crate) detached: bool,
+    /// The id was given, so there may be another instance of it.
+    pub(crate) named: bool,
 }
 
 /// One event and what the orchestrator asked for when it was fed.

@@ -6,8 +6,10 @@
 
 mod codec;
 mod event;
+mod letter;
 mod outstanding;
 
 pub(crate) use codec::{decode_turn, encode_turn};
-pub(crate) use event::{Action, ActivityOptions, Event, Started, Step, Turn};
+pub(crate) use event::{Action, ActivityOptions, ChildOptions, Event, Parent, Started, Step, Turn};
+pub(crate) use letter::Letter;
 pub(crate) use outstanding::{Outstanding, Pending};

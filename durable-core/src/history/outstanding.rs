@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::history::{Action, ActivityOptions, Event, Step};
-use crate::id::CallId;
+use crate::history::{Action, ActivityOptions, ChildOptions, Event, Step};
+use crate::id::{CallId, InstanceId};
 use crate::payload::Payload;
 use crate::time::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 pub(crate) struct Outstanding {
     calls: BTreeMap<CallId, Pending>,
     activities: usize,
-    /// Bytes of input that the activities hold.
+    /// Bytes of input that the calls hold.
     bytes: usize,
     ended: bool,
 }
@@ -33,6 +33,27 @@ pub(crate) enum Pending {
     Timer {
         due: Timestamp,
     },
+    Child {
+        id: InstanceId,
+        name: Cow<'static, str>,
+        version: Cow<'static, str>,
+        input: Payload,
+        options: ChildOptions,
+    },
+}
+
+impl Pending {
+    /// Bytes of input that it holds.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Activity { input, .. } | Self::Child { input, .. } => input.len(),
+            Self::Timer { .. } => 0,
+        }
+    }
+
+    fn is_activity(&self) -> bool {
+        matches!(self, Self::Activity { .. })
+    }
 }
 
 impl Outstanding {
@@ -56,7 +77,9 @@ impl Outstanding {
         match event {
             Event::ActivityCompleted { call, .. }
             | Event::ActivityFailed { call, .. }
-            | Event::TimerFired { call } => self.close(*call, closed),
+            | Event::TimerFired { call }
+            | Event::ChildCompleted { call, .. }
+            | Event::ChildFailed { call, .. } => self.close(*call, closed),
             Event::Terminated { .. } => self.ended = true,
             // Which wait took an event is the orchestrator's affair; the note stays until the
             // execution ends, and nothing is dispatched for it.
@@ -73,34 +96,55 @@ impl Outstanding {
                 options,
                 inline,
             } => {
-                let (name, input, options) = (name.clone(), input.clone(), options.clone());
-                self.activities += 1;
-                self.bytes += input.len();
-                self.calls.insert(
-                    *call,
-                    Pending::Activity {
-                        name,
-                        input,
-                        options,
-                        inline: *inline,
-                    },
-                );
+                let activity = Pending::Activity {
+                    name: name.clone(),
+                    input: input.clone(),
+                    options: options.clone(),
+                    inline: *inline,
+                };
+                self.open(*call, activity);
             }
             Action::CreateTimer { call, due } => {
-                self.calls.insert(*call, Pending::Timer { due: *due });
+                self.open(*call, Pending::Timer { due: *due });
+            }
+            Action::StartChild {
+                call,
+                id,
+                name,
+                version,
+                input,
+                options,
+            } if !options.detached => {
+                let child = Pending::Child {
+                    id: id.clone(),
+                    name: name.clone(),
+                    version: version.clone(),
+                    input: input.clone(),
+                    options: options.clone(),
+                };
+                self.open(*call, child);
             }
             Action::Cancel { call } => self.close(*call, closed),
-            Action::Complete { .. } | Action::Fail { .. } => self.ended = true,
-            Action::AwaitEvent { .. } | Action::SetCustomStatus { .. } => {}
+            Action::Complete { .. } | Action::Fail { .. } | Action::ContinueAsNew { .. } => {
+                self.ended = true;
+            }
+            Action::AwaitEvent { .. }
+            | Action::SetCustomStatus { .. }
+            | Action::StartChild { .. }
+            | Action::SendEvent { .. } => {}
         }
+    }
+
+    fn open(&mut self, call: CallId, pending: Pending) {
+        self.activities += usize::from(pending.is_activity());
+        self.bytes += pending.bytes();
+        self.calls.insert(call, pending);
     }
 
     fn close(&mut self, call: CallId, closed: &mut Vec<(CallId, Pending)>) {
         if let Some(pending) = self.calls.remove(&call) {
-            if let Pending::Activity { input, .. } = &pending {
-                self.activities -= 1;
-                self.bytes -= input.len();
-            }
+            self.activities -= usize::from(pending.is_activity());
+            self.bytes -= pending.bytes();
             closed.push((call, pending));
         }
     }
@@ -113,12 +157,17 @@ impl Outstanding {
         self.calls.iter().map(|(call, pending)| (*call, pending))
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
     /// Whether an activity is outstanding: then the instance must be loaded after a restart.
     pub(crate) fn has_activities(&self) -> bool {
         self.activities > 0
     }
 
-    /// Bytes of input that is held for activities.
+    /// Bytes of input that is held for calls.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_core::FusedFuture;
 use serde::{Deserialize, Serialize};
 
-use super::state::{InlineStep, Key, Kind, Outcome, drop_op, poll_op, with_state};
+use super::state::{InlineStep, Key, Kind, Outcome, State, drop_op, poll_op, with_state};
 use crate::failure::{ActivityError, FailureDetails, FailureKind};
 use crate::history::{Action, ActivityOptions};
 use crate::id::{CallId, EventName};
@@ -25,14 +25,14 @@ use crate::retry::RetryPolicy;
 use crate::time::Timestamp;
 
 /// What every call has.
-struct Call<R> {
+pub(super) struct Call<R> {
     key: Key,
     id: CallId,
     location: &'static Location<'static>,
     phase: Phase<R>,
 }
 
-enum Phase<R> {
+pub(super) enum Phase<R> {
     /// Not polled yet: the request waits here.
     Made(R),
     /// It cannot be made; polling says why.
@@ -42,19 +42,20 @@ enum Phase<R> {
 }
 
 /// What a call asks for when it begins.
-trait Request {
-    fn begin(self, call: CallId) -> (Kind, Action);
+pub(super) trait Request {
+    /// Or why it cannot be made.
+    fn begin(self, call: CallId) -> Result<(Kind, Action), FailureDetails>;
 }
 
 impl<R: Request> Call<R> {
-    fn new(
+    pub(super) fn new(
         key: Key,
         location: &'static Location<'static>,
-        request: impl FnOnce(Timestamp) -> Result<R, FailureDetails>,
+        request: impl FnOnce(CallId, Timestamp) -> Result<R, FailureDetails>,
     ) -> Self {
         let claimed = with_state(key, |state| (state.claim(), state.now));
         let (id, phase) = match claimed {
-            Some((Some(id), now)) => match request(now) {
+            Some((Some(id), now)) => match request(id, now) {
                 Ok(request) => (id, Phase::Made(request)),
                 Err(refused) => (id, Phase::Refused(Box::new(refused))),
             },
@@ -70,25 +71,41 @@ impl<R: Request> Call<R> {
     }
 
     /// Begins it unless that was done. Outside its orchestrator it becomes refused.
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
+        let (id, location) = (self.id, self.location);
+        self.ask(|state, kind, action| {
+            state.emit(action, Some(location));
+            state.begin(id, kind);
+        });
+    }
+
+    /// Asks for it, and waits for nothing.
+    pub(super) fn send(&mut self) -> Result<(), FailureDetails> {
+        let location = self.location;
+        self.ask(|state, _, action| state.emit(action, Some(location)));
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Refused(refused) => Err(*refused),
+            Phase::Made(_) | Phase::Begun | Phase::Ended => Ok(()),
+        }
+    }
+
+    fn ask(&mut self, ask: impl FnOnce(&mut State, Kind, Action)) {
         if !matches!(self.phase, Phase::Made(_)) {
             return;
         }
         let Phase::Made(request) = std::mem::replace(&mut self.phase, Phase::Begun) else {
             return;
         };
-        let (id, location) = (self.id, self.location);
-        let (kind, action) = request.begin(id);
-        let begun = with_state(self.key, |state| {
-            state.emit(action, Some(location));
-            state.begin(id, kind);
+        let asked = request.begin(self.id).and_then(|(kind, action)| {
+            with_state(self.key, |state| ask(state, kind, action))
+                .ok_or_else(|| outside(self.location))
         });
-        if begun.is_none() {
-            self.phase = Phase::Refused(Box::new(outside(location)));
+        if let Err(refused) = asked {
+            self.phase = Phase::Refused(Box::new(refused));
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome, FailureDetails>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome, FailureDetails>> {
         self.begin();
         if let Phase::Refused(refused) = &self.phase {
             let refused = (**refused).clone();
@@ -106,7 +123,7 @@ impl<R: Request> Call<R> {
 }
 
 impl<R> Call<R> {
-    fn is_terminated(&self) -> bool {
+    pub(super) fn is_terminated(&self) -> bool {
         matches!(self.phase, Phase::Ended)
     }
 
@@ -115,6 +132,30 @@ impl<R> Call<R> {
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         if matches!(phase, Phase::Begun) {
             drop_op(self.key, self.id, self.location);
+        }
+    }
+
+    pub(super) fn id(&self) -> CallId {
+        self.id
+    }
+
+    pub(super) fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// What is asked for, until it is.
+    pub(super) fn request_mut(&mut self) -> Option<&mut R> {
+        match &mut self.phase {
+            Phase::Made(request) => Some(request),
+            Phase::Refused(_) | Phase::Begun | Phase::Ended => None,
+        }
+    }
+
+    /// Why it cannot be made.
+    pub(super) fn refusal(&self) -> FailureDetails {
+        match &self.phase {
+            Phase::Refused(refused) => (**refused).clone(),
+            Phase::Made(_) | Phase::Begun | Phase::Ended => outside(self.location),
         }
     }
 }
@@ -127,14 +168,14 @@ impl<R> Drop for Call<R> {
 
 const OUTSIDE: &str = "durable_core::OutsideOrchestrator";
 
-fn outside(location: &'static Location<'static>) -> FailureDetails {
+pub(super) fn outside(location: &'static Location<'static>) -> FailureDetails {
     let text = format!(
         "the call made at {location} was used outside the orchestrator that its context belongs to"
     );
     FailureDetails::new(FailureKind::Cancelled, OUTSIDE, text).not_retryable()
 }
 
-fn too_many() -> FailureDetails {
+pub(super) fn too_many() -> FailureDetails {
     FailureDetails::new(
         FailureKind::PayloadTooLarge,
         OUTSIDE,
@@ -142,7 +183,7 @@ fn too_many() -> FailureDetails {
     )
 }
 
-fn is_outside(details: &FailureDetails) -> bool {
+pub(super) fn is_outside(details: &FailureDetails) -> bool {
     details.error_type() == OUTSIDE
 }
 
@@ -164,7 +205,7 @@ struct ActivityRequest {
 }
 
 impl Request for ActivityRequest {
-    fn begin(self, call: CallId) -> (Kind, Action) {
+    fn begin(self, call: CallId) -> Result<(Kind, Action), FailureDetails> {
         let Self {
             name,
             input,
@@ -179,7 +220,7 @@ impl Request for ActivityRequest {
             options,
             inline,
         };
-        (step.map_or(Kind::Activity, Kind::Inline), action)
+        Ok((step.map_or(Kind::Activity, Kind::Inline), action))
     }
 }
 
@@ -192,7 +233,7 @@ impl<T: Wire, E: Wire> ActivityCall<T, E> {
         location: &'static Location<'static>,
     ) -> Self {
         let options = ActivityOptions::default();
-        let request = |_| match input {
+        let request = |_, _| match input {
             Ok(input) => Ok(ActivityRequest {
                 name,
                 input,
@@ -222,7 +263,7 @@ impl<T: Wire, E: Wire> ActivityCall<T, E> {
     }
 
     fn with_options(mut self, change: impl FnOnce(&mut ActivityOptions)) -> Self {
-        if let Phase::Made(request) = &mut self.call.phase {
+        if let Some(request) = self.call.request_mut() {
             change(&mut request.options);
         }
         self
@@ -245,7 +286,7 @@ impl<T: Wire, E: Wire> Future for ActivityCall<T, E> {
                 ActivityError::Data(FailureDetails::serialization("output", &error))
             }),
             Ok(Outcome::Activity(Err(failure))) => Err(ActivityError::from_details(failure)),
-            Ok(Outcome::Timer | Outcome::Event(_)) => {
+            Ok(Outcome::Timer | Outcome::Event(_) | Outcome::Child(_)) => {
                 Err(ActivityError::OutsideOrchestrator(outside(location)))
             }
             Err(refused) if is_outside(&refused) => {
@@ -285,14 +326,9 @@ struct TimerRequest {
 }
 
 impl Request for TimerRequest {
-    fn begin(self, call: CallId) -> (Kind, Action) {
-        (
-            Kind::Timer,
-            Action::CreateTimer {
-                call,
-                due: self.due,
-            },
-        )
+    fn begin(self, call: CallId) -> Result<(Kind, Action), FailureDetails> {
+        let due = self.due;
+        Ok((Kind::Timer, Action::CreateTimer { call, due }))
     }
 }
 
@@ -303,7 +339,7 @@ impl TimerCall {
         location: &'static Location<'static>,
     ) -> Self {
         Self {
-            call: Call::new(key, location, |now| Ok(TimerRequest { due: due(now) })),
+            call: Call::new(key, location, |_, now| Ok(TimerRequest { due: due(now) })),
         }
     }
 
@@ -354,14 +390,10 @@ struct EventRequest {
 }
 
 impl Request for EventRequest {
-    fn begin(self, call: CallId) -> (Kind, Action) {
-        (
-            Kind::Event(self.name.clone()),
-            Action::AwaitEvent {
-                call,
-                name: self.name,
-            },
-        )
+    fn begin(self, call: CallId) -> Result<(Kind, Action), FailureDetails> {
+        let name = self.name;
+        let kind = Kind::Event(name.clone());
+        Ok((kind, Action::AwaitEvent { call, name }))
     }
 }
 
@@ -383,7 +415,7 @@ pub enum EventError {
 impl<T: Wire> EventCall<T> {
     pub(super) fn new(key: Key, name: EventName, location: &'static Location<'static>) -> Self {
         Self {
-            call: Call::new(key, location, |_| Ok(EventRequest { name })),
+            call: Call::new(key, location, |_, _| Ok(EventRequest { name })),
             limit: None,
             data: PhantomData,
         }
@@ -457,7 +489,7 @@ impl<T: Wire> Future for EventCall<T> {
                 .data
                 .decode()
                 .map_err(|error| EventError::Data(FailureDetails::serialization("data", &error))),
-            Ok(Outcome::Activity(_) | Outcome::Timer) => {
+            Ok(Outcome::Activity(_) | Outcome::Timer | Outcome::Child(_)) => {
                 Err(EventError::OutsideOrchestrator(outside(self.call.location)))
             }
             Err(refused) => Err(EventError::OutsideOrchestrator(refused)),
@@ -482,6 +514,12 @@ impl<T> fmt::Debug for EventCall<T> {
 #[must_use = "dropping a call that was started cancels it"]
 #[derive(Debug)]
 pub struct Started<C>(C);
+
+impl<C> Started<C> {
+    pub(super) fn new(call: C) -> Self {
+        Self(call)
+    }
+}
 
 impl<C: Future + Unpin> Future for Started<C> {
     type Output = C::Output;

@@ -92,6 +92,9 @@ fn sorted<'a>(actions: impl Iterator<Item = &'a Action>) -> Vec<String> {
             Action::SetCustomStatus { status } => format!("status {status:?}"),
             Action::Complete { output } => format!("complete {output:?}"),
             Action::Fail { failure } => format!("fail {failure:?}"),
+            Action::StartChild { name, input, .. } => format!("child {name} {input:?}"),
+            Action::SendEvent { to, name, data, .. } => format!("send {to} {name} {data:?}"),
+            Action::ContinueAsNew { input, .. } => format!("continue {input:?}"),
         })
         .collect();
     texts.sort_unstable();
@@ -103,13 +106,15 @@ fn by_slot<T>(items: &[T], action: impl Fn(&T) -> &Action) -> BTreeMap<Slot, &T>
     let slot = |action: &Action| match action {
         Action::ScheduleActivity { call, .. }
         | Action::CreateTimer { call, .. }
-        | Action::AwaitEvent { call, .. } => Slot::Call(*call),
+        | Action::AwaitEvent { call, .. }
+        | Action::StartChild { call, .. }
+        | Action::SendEvent { call, .. } => Slot::Call(*call),
         Action::Cancel { call } => Slot::Cancel(*call),
         Action::SetCustomStatus { .. } => {
             statuses += 1;
             Slot::Status(statuses)
         }
-        Action::Complete { .. } | Action::Fail { .. } => Slot::End,
+        Action::Complete { .. } | Action::Fail { .. } | Action::ContinueAsNew { .. } => Slot::End,
     };
     let mut slot = slot;
     items
@@ -147,6 +152,52 @@ fn same(recorded: &Action, asked: &Action, matching: Matching) -> Same {
         ) if (name, inline) == (asked_name, asked_inline)
             && (options == asked_options || matching == Matching::Tolerant) =>
         {
+            same_payload(input, asked_input, matching)
+        }
+        (
+            Action::StartChild {
+                call: _,
+                id,
+                name,
+                version,
+                input,
+                options,
+            },
+            Action::StartChild {
+                call: _,
+                id: asked_id,
+                name: asked_name,
+                version: asked_version,
+                input: asked_input,
+                options: asked_options,
+            },
+        ) if (id, name, version, options.detached)
+            == (asked_id, asked_name, asked_version, asked_options.detached)
+            && (options == asked_options || matching == Matching::Tolerant) =>
+        {
+            same_payload(input, asked_input, matching)
+        }
+        (
+            Action::SendEvent { to, name, data, .. },
+            Action::SendEvent {
+                to: asked_to,
+                name: asked_name,
+                data: asked_data,
+                ..
+            },
+        ) if (to, name) == (asked_to, asked_name) => same_payload(data, asked_data, matching),
+        (
+            Action::ContinueAsNew {
+                version,
+                input,
+                keep_events,
+            },
+            Action::ContinueAsNew {
+                version: asked_version,
+                input: asked_input,
+                keep_events: asked_keep_events,
+            },
+        ) if (version, keep_events) == (asked_version, asked_keep_events) => {
             same_payload(input, asked_input, matching)
         }
         (Action::SetCustomStatus { status }, Action::SetCustomStatus { status: asked }) => {

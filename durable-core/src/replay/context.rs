@@ -9,12 +9,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::call::{ActivityCall, EventCall, TimerCall};
+use super::call::{ActivityCall, EventCall, TimerCall, too_many};
+use super::child::{ContinueAsNew, SubOrchestrationCall, invalid_id};
 use super::state::{Identity, InlineStep, Key, State, with_state};
 use crate::activity::{Activity, ActivityFuture};
-use crate::failure::FailureDetails;
+use crate::failure::{FailureDetails, FailureKind};
 use crate::history::Action;
-use crate::id::{EventName, ExecutionId, InstanceId};
+use crate::id::{EventName, ExecutionId, InstanceId, InvalidInstanceId, MAX_NAME};
+use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
 use crate::time::Timestamp;
 
@@ -138,6 +140,121 @@ impl OrchestrationContext {
         EventCall::new(self.key, EventName::new(name), Location::caller())
     }
 
+    /// Calls another orchestrator as a child: an instance of its own, whose result comes back here.
+    ///
+    /// The child is started in the commit that records the call, and its result arrives exactly once.
+    /// Dropping the call after its first poll terminates the child, and so does the end of this
+    /// orchestrator while the child runs; [`detach`](SubOrchestrationCall::detach) starts one that
+    /// has no parent.
+    ///
+    /// ```
+    /// use durable_core::{NoError, OrchestrationContext, SubOrchestrationError, orchestrator};
+    /// use futures_util::future::try_join_all;
+    ///
+    /// #[orchestrator]
+    /// async fn ship(ctx: OrchestrationContext, parcel: u32) -> u32 {
+    ///     parcel * 2
+    /// }
+    ///
+    /// #[orchestrator]
+    /// async fn ship_all(ctx: OrchestrationContext, parcels: Vec<u32>) -> Result<u32, SubOrchestrationError<NoError>> {
+    ///     let calls = parcels.into_iter().map(|parcel| ctx.call_sub_orchestrator::<ship>(parcel));
+    ///     Ok(try_join_all(calls).await?.into_iter().sum())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SubOrchestrationError`](crate::SubOrchestrationError), with the child's own error in it.
+    #[track_caller]
+    pub fn call_sub_orchestrator<O: Orchestrator>(
+        self,
+        input: O::Input,
+    ) -> SubOrchestrationCall<O::Output, O::Error> {
+        SubOrchestrationCall::new(
+            self.key,
+            O::NAME.into(),
+            O::VERSION.into(),
+            input.to_payload(),
+            Location::caller(),
+        )
+    }
+
+    /// Ends this execution and begins the next one of the same instance with a new input and an
+    /// empty history: how an orchestration lives for ever. Nothing after the `.await` is run.
+    ///
+    /// `O` is this orchestrator, or another version of it, which the instance has from then on.
+    /// What was begun and has not ended is cancelled, and events that were not taken are kept for
+    /// the next execution.
+    ///
+    /// ```
+    /// use durable_core::{NoError, OrchestrationContext, orchestrator};
+    /// use std::time::Duration;
+    ///
+    /// #[orchestrator]
+    /// async fn tick(ctx: OrchestrationContext, count: u64) -> u64 {
+    ///     ctx.create_timer(Duration::from_secs(60)).await;
+    ///     if count == 1_000 {
+    ///         return count;
+    ///     }
+    ///     ctx.continue_as_new::<tick, _>(count + 1).await
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn continue_as_new<O: Orchestrator, T>(self, input: O::Input) -> ContinueAsNew<T> {
+        ContinueAsNew::new::<O>(self.key, input.to_payload(), Location::caller())
+    }
+
+    /// Raises an external event at another instance. It is sent with the commit of this turn and
+    /// arrives exactly once; if there is no such instance, or it has ended by then, it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the id or the name breaks a rule, or serde cannot write `data`.
+    #[track_caller]
+    pub fn raise_event<T: Serialize + ?Sized>(
+        self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+        name: &str,
+        data: &T,
+    ) -> Result<(), FailureDetails> {
+        let location = Location::caller();
+        let to = id.try_into().map_err(|error| invalid_id(&error.into()))?;
+        let data =
+            Payload::encode(data).map_err(|error| FailureDetails::serialization("data", &error))?;
+        if name.is_empty() || name.len() > MAX_NAME {
+            let text = format!("an event's name has 1 to {MAX_NAME} bytes");
+            return Err(FailureDetails::new(
+                FailureKind::Input,
+                "durable_core",
+                text,
+            ));
+        }
+        let name = EventName::new(name);
+        let sent = self.read(|state| {
+            state.claim().map(|call| {
+                let action = Action::SendEvent {
+                    call,
+                    to,
+                    name,
+                    data,
+                };
+                state.emit(action, Some(location));
+            })
+        });
+        sent.ok_or_else(too_many)
+    }
+
+    /// The instance and execution whose child this is; `None` if it is nobody's.
+    #[track_caller]
+    pub fn parent(self) -> Option<ParentInstance> {
+        let identity = self.read(|state| state.identity.clone());
+        identity.parent.as_ref().map(|parent| ParentInstance {
+            id: parent.instance.clone(),
+            execution: parent.execution,
+        })
+    }
+
     /// The time of the current turn: the same in every replay, and never going back.
     #[track_caller]
     pub fn now(self) -> SystemTime {
@@ -217,4 +334,14 @@ impl OrchestrationContext {
             None => panic!("an OrchestrationContext was used outside its orchestrator"),
         }
     }
+}
+
+/// The instance that has called this one as its child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParentInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its execution that made the call.
+    pub execution: ExecutionId,
 }

@@ -19,8 +19,9 @@ use super::state::{Emitted, Entered, Identity, InlineStep, Key, Outcome, State};
 use super::waker::{ForeignWake, RootWaker};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::{Action, Event, Step, Turn};
-use crate::id::CallId;
+use crate::id::{CallId, EventName};
 use crate::orchestrator::OrchestratorFuture;
+use crate::payload::Payload;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
 
@@ -137,7 +138,17 @@ impl Execution {
             Event::TimerFired { call } => self
                 .with_state(|state| state.complete(*call, Outcome::Timer))
                 .flatten(),
-            Event::EventRaised { name, data } => {
+            Event::ChildCompleted { call, output } => {
+                let outcome = Outcome::Child(Ok(output.clone()));
+                self.with_state(|state| state.complete(*call, outcome))
+                    .flatten()
+            }
+            Event::ChildFailed { call, failure } => {
+                let outcome = Outcome::Child(Err(failure.clone()));
+                self.with_state(|state| state.complete(*call, outcome))
+                    .flatten()
+            }
+            Event::EventRaised { name, data, .. } => {
                 self.with_state(|state| state.arrive(name, data.clone()))
             }
             // Not fed by the engine, which ends an instance without asking its code; for replaying
@@ -185,6 +196,11 @@ impl Execution {
                 // What came from outside may already have been read: nothing that was done with
                 // it may be recorded.
                 return Err(Trouble::ForeignAwait(polled.err()));
+            }
+            if let Some(continuation) = self.with_state(State::take_continuation).flatten() {
+                self.end();
+                self.with_state(|state| state.emit(continuation.action, continuation.location));
+                return Ok(());
             }
             match polled {
                 Ok(Poll::Pending) => {}
@@ -310,6 +326,14 @@ impl Execution {
         if let Some(state) = &mut self.state {
             state.shadow = true;
         }
+    }
+
+    /// The events that nobody has taken, by arrival: for the next execution, when this one has
+    /// ended.
+    pub(crate) fn take_events(&mut self) -> Vec<(EventName, Payload)> {
+        self.state
+            .as_mut()
+            .map_or_else(Vec::new, |state| state.take_events())
     }
 
     /// The code of a call that runs inline.

@@ -7,6 +7,7 @@
 //! Start reading at [`execution`]; [`state`] says how futures reach the state without a lock.
 
 mod call;
+mod child;
 mod compare;
 mod context;
 mod execution;
@@ -20,7 +21,8 @@ mod tests;
 mod waker;
 
 pub use call::{ActivityCall, EventCall, EventError, Started, TimerCall};
-pub use context::OrchestrationContext;
+pub use child::{ContinueAsNew, SubOrchestrationCall};
+pub use context::{OrchestrationContext, ParentInstance};
 pub use problem::{Problem, ProblemKind};
 
 pub(crate) use compare::Matching;

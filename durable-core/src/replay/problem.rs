@@ -199,5 +199,36 @@ pub(super) fn describe(action: Option<&Action>) -> String {
         Action::SetCustomStatus { status } => format!("custom status {status:?}"),
         Action::Complete { output } => format!("completion with {output:?}"),
         Action::Fail { failure } => format!("failure {failure:?}"),
+        Action::StartChild {
+            call,
+            id,
+            name,
+            version,
+            input,
+            options,
+        } => {
+            let mut text = format!("child {call} `{id}` of orchestrator `{name}`");
+            if !version.is_empty() {
+                let _ = write!(text, " version {version}");
+            }
+            let _ = write!(text, " with {input:?}");
+            if let Some(retry) = &options.retry {
+                let _ = write!(text, ", {retry:?}");
+            }
+            if options.detached {
+                text.push_str(", detached");
+            }
+            text
+        }
+        Action::SendEvent {
+            call,
+            to,
+            name,
+            data,
+        } => format!("event {call} `{name}` for instance `{to}` with {data:?}"),
+        Action::ContinueAsNew { version, input, .. } => {
+            let version = if version.is_empty() { "none" } else { version };
+            format!("continuation as new, version {version}, with {input:?}")
+        }
     }
 }

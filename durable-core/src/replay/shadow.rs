@@ -12,7 +12,8 @@ use super::silence::silence;
 use super::state::{Identity, InlineStep};
 use super::waker::ForeignWake;
 use crate::history::{Event, Turn};
-use crate::id::CallId;
+use crate::id::{CallId, EventName};
+use crate::payload::Payload;
 use crate::registry::RunOrchestrator;
 use crate::time::Timestamp;
 
@@ -100,6 +101,11 @@ impl Watched {
             }
         }
         self.main.replay(turn, self.turns, matching)
+    }
+
+    /// See [`Execution::take_events`].
+    pub(crate) fn take_events(&mut self) -> Vec<(EventName, Payload)> {
+        self.main.take_events()
     }
 
     /// See [`Execution::inline`].

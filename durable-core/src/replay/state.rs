@@ -17,7 +17,7 @@ use std::task::{Poll, Waker};
 
 use crate::activity::ActivityFuture;
 use crate::failure::FailureDetails;
-use crate::history::Action;
+use crate::history::{Action, Parent};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::time::Timestamp;
@@ -42,6 +42,8 @@ pub(crate) struct Identity {
     pub(crate) execution: ExecutionId,
     pub(crate) name: String,
     pub(crate) version: String,
+    /// Whose child it is.
+    pub(crate) parent: Option<Parent>,
 }
 
 /// An action, and where in the user's code the call was made.
@@ -55,6 +57,7 @@ pub(crate) struct Emitted {
 #[derive(Debug)]
 pub(super) enum Outcome {
     Activity(Result<Payload, FailureDetails>),
+    Child(Result<Payload, FailureDetails>),
     Timer,
     Event(Arrived),
 }
@@ -74,6 +77,7 @@ pub(super) enum Kind {
     Inline(InlineStep),
     Timer,
     Event(EventName),
+    Child,
 }
 
 impl fmt::Debug for Kind {
@@ -83,6 +87,7 @@ impl fmt::Debug for Kind {
             Self::Inline(_) => "Inline",
             Self::Timer => "Timer",
             Self::Event(_) => "Event",
+            Self::Child => "Child",
         })
     }
 }
@@ -113,6 +118,8 @@ pub(super) struct State {
     arrivals: u64,
     emitted: Vec<Emitted>,
     payload_bytes: usize,
+    /// How the execution is to be continued: its end, whatever else it does.
+    continuation: Option<Emitted>,
 }
 
 impl State {
@@ -132,6 +139,7 @@ impl State {
             arrivals: 0,
             emitted: Vec::new(),
             payload_bytes: 0,
+            continuation: None,
         }
     }
 
@@ -151,6 +159,40 @@ impl State {
 
     pub(super) fn emit(&mut self, action: Action, location: Option<&'static Location<'static>>) {
         self.emitted.push(Emitted { action, location });
+    }
+
+    /// The execution ends with this action, once the current poll is over.
+    pub(super) fn continue_with(
+        &mut self,
+        action: Action,
+        location: Option<&'static Location<'static>>,
+    ) {
+        self.continuation
+            .get_or_insert(Emitted { action, location });
+    }
+
+    pub(super) fn take_continuation(&mut self) -> Option<Emitted> {
+        self.continuation.take()
+    }
+
+    /// The events that nobody has taken, by arrival.
+    pub(super) fn take_events(&mut self) -> Vec<(EventName, Payload)> {
+        let buffered = std::mem::take(&mut self.buffered).into_iter();
+        let mut events: Vec<_> = buffered
+            .flat_map(|(name, queue)| {
+                queue
+                    .into_iter()
+                    .map(move |arrived| (name.clone(), arrived))
+            })
+            .collect();
+        events.sort_unstable_by_key(|(_, arrived)| arrived.order);
+        events
+            .into_iter()
+            .map(|(name, arrived)| {
+                self.payload_bytes -= arrived.data.len();
+                (name, arrived.data)
+            })
+            .collect()
     }
 
     pub(super) fn take_emitted(&mut self) -> Vec<Emitted> {
@@ -212,6 +254,7 @@ impl State {
         let fits = matches!(
             (&op.kind, &outcome),
             (Kind::Activity | Kind::Inline(_), Outcome::Activity(_))
+                | (Kind::Child, Outcome::Child(_))
                 | (Kind::Timer, Outcome::Timer)
         );
         if !fits || op.outcome.is_some() {
@@ -305,7 +348,7 @@ impl State {
     pub(super) fn inline(&self, call: CallId) -> Option<InlineStep> {
         match &self.ops.get(&call)?.kind {
             Kind::Inline(step) => Some(Arc::clone(step)),
-            Kind::Activity | Kind::Timer | Kind::Event(_) => None,
+            Kind::Activity | Kind::Timer | Kind::Event(_) | Kind::Child => None,
         }
     }
 
@@ -327,8 +370,8 @@ impl State {
 
 fn outcome_bytes(outcome: &Outcome) -> usize {
     match outcome {
-        Outcome::Activity(Ok(output)) => output.len(),
-        Outcome::Activity(Err(_)) | Outcome::Timer => 0,
+        Outcome::Activity(Ok(output)) | Outcome::Child(Ok(output)) => output.len(),
+        Outcome::Activity(Err(_)) | Outcome::Child(Err(_)) | Outcome::Timer => 0,
         Outcome::Event(arrived) => arrived.data.len(),
     }
 }

@@ -18,13 +18,10 @@ use super::hub::Shared;
 use super::status::OrchestrationStatus;
 use crate::engine::{Command, Response, Shortage, StartRequest};
 use crate::failure::FailureDetails;
-use crate::id::{EventName, InstanceId, InvalidInstanceId};
+use crate::id::{EventName, InstanceId, InvalidInstanceId, MAX_NAME};
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
 use crate::store::StoreError;
-
-/// The longest name of an orchestrator or an event, and the longest version, in bytes.
-const MAX_NAME: usize = 256;
 
 /// A handle to start, query and steer instances. Cheap to clone.
 ///
@@ -175,22 +172,74 @@ impl Client {
         name: &str,
         data: &T,
     ) -> Result<(), InstanceError> {
-        let id: InstanceId = id
-            .try_into()
-            .map_err(|error| InstanceError::InvalidId(error.into()))?;
-        let data = Payload::encode(data).map_err(|error| InstanceError::Data {
+        let id = id.try_into().map_err(Into::into);
+        let data = Payload::encode(data);
+        self.raise(id, name, data, None).await
+    }
+
+    /// Raises an external event that has an id: raised again at the same instance, under the same
+    /// `event_id`, it is harmless. For whoever cannot know whether the first time came through.
+    ///
+    /// An instance knows the last 1,000 ids. They are compared byte for byte, and have 1 to 256
+    /// bytes.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::TaskHub;
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let client = hub.client();
+    /// client.start_by_name("fulfil", "42").id("order-42").await?;
+    /// for _delivery in 0..2 {
+    ///     client.raise_event_once("order-42", "msg-7", "Paid", &true).await?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`raise_event`](Self::raise_event).
+    pub async fn raise_event_once<T: Serialize + ?Sized>(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+        event_id: &str,
+        name: &str,
+        data: &T,
+    ) -> Result<(), InstanceError> {
+        let id = id.try_into().map_err(Into::into);
+        let data = Payload::encode(data);
+        self.raise(id, name, data, Some(event_id)).await
+    }
+
+    async fn raise(
+        &self,
+        id: Result<InstanceId, InvalidInstanceId>,
+        name: &str,
+        data: Result<Payload, serde_json::Error>,
+        event_id: Option<&str>,
+    ) -> Result<(), InstanceError> {
+        let id = id.map_err(InstanceError::InvalidId)?;
+        let data = data.map_err(|error| InstanceError::Data {
             message: error.to_string(),
         })?;
         let (len, limit) = (data.len(), self.shared.config.max_payload);
         if len > limit {
             return Err(InstanceError::TooLarge { len, limit });
         }
-        if name.is_empty() || name.len() > MAX_NAME {
+        let fits = |name: &str| (1..=MAX_NAME).contains(&name.len());
+        if !fits(name) || !event_id.is_none_or(fits) {
             return Err(InstanceError::InvalidName);
         }
         let name = EventName::new(name);
-        self.tell(id.clone(), Command::Raise { id, name, data })
-            .await
+        let raise = Command::Raise {
+            id: id.clone(),
+            name,
+            data,
+            event: event_id.map(Into::into),
+        };
+        self.tell(id, raise).await
     }
 
     /// Ends an instance from outside, whatever it is doing. Of the reason 16 KiB are kept. Activities that run are told to stop,
@@ -204,12 +253,38 @@ impl Client {
         id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
         reason: impl Into<String>,
     ) -> Result<(), InstanceError> {
-        let id: InstanceId = id
-            .try_into()
-            .map_err(|error| InstanceError::InvalidId(error.into()))?;
-        let reason = Some(FailureDetails::shortened(reason.into()));
-        self.tell(id.clone(), Command::Terminate { id, reason })
-            .await
+        let id = id.try_into().map_err(Into::into);
+        self.end(id, reason.into(), false).await
+    }
+
+    /// As [`terminate`](Self::terminate), and terminates the children that it waits for, and theirs.
+    /// Without that they go on, and their results are ignored.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn terminate_recursive(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+        reason: impl Into<String>,
+    ) -> Result<(), InstanceError> {
+        let id = id.try_into().map_err(Into::into);
+        self.end(id, reason.into(), true).await
+    }
+
+    async fn end(
+        &self,
+        id: Result<InstanceId, InvalidInstanceId>,
+        reason: String,
+        children: bool,
+    ) -> Result<(), InstanceError> {
+        let id = id.map_err(InstanceError::InvalidId)?;
+        let terminate = Command::Terminate {
+            id: id.clone(),
+            reason: Some(FailureDetails::shortened(reason)),
+            children,
+        };
+        self.tell(id, terminate).await
     }
 
     /// Removes everything that is kept of an instance which has ended: its history, its output,

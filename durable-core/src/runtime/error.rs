@@ -189,6 +189,10 @@ pub enum OrchestrationError<E> {
     /// It was terminated; the message is the reason that was given.
     #[error("the orchestration was terminated: {0}")]
     Terminated(FailureDetails),
+    /// It asked for more than an instance may: see the limits of
+    /// [`TaskHubOptions`](crate::TaskHubOptions).
+    #[error("the orchestration exceeded a limit: {0}")]
+    LimitExceeded(FailureDetails),
     /// Its output or error could not be written or read as JSON, or is too large.
     #[error("the orchestration's data could not be used: {0}")]
     Data(FailureDetails),
@@ -216,7 +220,9 @@ impl<E: Wire> OrchestrationError<E> {
             | FailureKind::NotRegistered
             | FailureKind::Input
             | FailureKind::Serialization
-            | FailureKind::PayloadTooLarge => Self::Data(details),
+            | FailureKind::PayloadTooLarge
+            | FailureKind::AlreadyExists => Self::Data(details),
+            FailureKind::LimitExceeded => Self::LimitExceeded(details),
         }
     }
 }

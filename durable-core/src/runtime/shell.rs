@@ -4,6 +4,7 @@
 //! and whatever in them needs a runtime then fails on the spot instead of seeming to work. Reads of
 //! the store happen there too; they block, and nothing else must run meanwhile anyway.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, mpsc};
@@ -196,11 +197,8 @@ fn run<S: Store>(
     let recovered = match store.recover() {
         Ok(recovered) => recovered,
         Err(error) => {
-            let detail = error.to_string();
-            return drop(opened.send(Err(OpenError::Corrupt {
-                path: "the hub".into(),
-                detail,
-            })));
+            let error = OpenError::unreadable(Path::new("the hub"), error);
+            return drop(opened.send(Err(error)));
         }
     };
     let store = Arc::new(store);

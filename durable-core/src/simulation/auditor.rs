@@ -8,8 +8,8 @@ use super::program::{Code, Node, Raised, Work, Worked, judge, registry};
 use crate::activity::Activity;
 use crate::engine::{ActivityKey, Dispatch, Snapshot};
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, Event, Turn};
-use crate::id::{CallId, InstanceId, InstanceNumber};
+use crate::history::{Action, Event, Letter, Turn};
+use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Matching, Watched};
 use crate::store::{Header, InstanceKey, RuntimeStatus, Store as _};
@@ -45,7 +45,7 @@ pub(super) struct Auditor {
     ids: BTreeMap<InstanceId, Known>,
     calls: BTreeMap<ActivityKey, Attempts>,
     /// Every history as it was last read.
-    histories: BTreeMap<InstanceNumber, Vec<Turn>>,
+    histories: BTreeMap<(InstanceNumber, ExecutionId), Vec<Turn>>,
     /// The latest that the clock has ever shown.
     latest: Timestamp,
     now: Timestamp,
@@ -101,7 +101,8 @@ impl Auditor {
         let Some(stored) = load(durable, id) else {
             panic!("{id}: an event was acknowledged, but there is no instance");
         };
-        let there = stored.status_is_terminal || stored.events.contains(&number);
+        let there =
+            stored.status_is_terminal || stored.continued || stored.events.contains(&number);
         assert!(
             there,
             "{id}: event {number} was acknowledged and is not durable"
@@ -139,7 +140,8 @@ impl Auditor {
         if let Some(known) = self.ids.remove(id)
             && let Some(last) = known.last
         {
-            self.histories.remove(&last.header.number);
+            let purged = last.header.number;
+            self.histories.retain(|(number, _), _| *number != purged);
         }
     }
 
@@ -148,7 +150,10 @@ impl Auditor {
         if let Some(before) = &self.known(id).last {
             let (new, old) = (&now.header, &before.header);
             assert_eq!(new.number, old.number, "{id}: another incarnation");
-            assert!(new.turns >= old.turns, "{id}: turns went back");
+            assert!(
+                (new.execution, new.turns) >= (old.execution, old.turns),
+                "{id}: turns went back"
+            );
             assert!(new.updated >= old.updated, "{id}: time went back");
             assert!(
                 rank(new.status) >= rank(old.status),
@@ -166,7 +171,7 @@ impl Auditor {
         );
         let turns = durable.history(&stored).expect("is readable").len();
         assert!(
-            turns >= now.header.turns as usize,
+            (stored.execution, turns) >= (now.header.execution, now.header.turns as usize),
             "{id}: what was read is not durable"
         );
         self.known(id).last = Some(now.clone());
@@ -196,7 +201,9 @@ impl Auditor {
             matches!(action, Action::ScheduleActivity { call: other, .. } if *other == call)
         });
         assert!(
-            asked || stored.number != dispatch.key.number,
+            asked
+                || stored.number != dispatch.key.number
+                || stored.execution > dispatch.key.execution,
             "{id}: {call} runs before it is durable"
         );
         let attempts = self.calls.entry(dispatch.key).or_default();
@@ -247,32 +254,50 @@ impl Auditor {
     pub(super) fn check(&mut self, store: &Store) {
         let ids: Vec<_> = self.ids.keys().cloned().collect();
         for id in ids {
-            let Some(header) = header(store, &id) else {
+            if header(store, &id).is_none() {
                 let known = self.known(&id);
                 assert!(!known.started, "{id}: an acknowledged start is gone");
-                continue;
-            };
-            let turns = store
-                .history(&header)
-                .unwrap_or_else(|error| panic!("{id}: {error}"));
-            self.check_append_only(&header, &turns);
-            self.check_history(&header, &turns);
+            }
+            self.check_instance(store, &id);
             self.check_events(store, &id);
-            self.check_replay(&header, &turns);
         }
         let found = store.check();
         assert!(found.is_empty(), "the store is damaged: {found:?}");
     }
 
+    /// An instance and those it has begun.
+    fn check_instance(&mut self, store: &Store, id: &InstanceId) {
+        let Some(header) = header(store, id) else {
+            return;
+        };
+        let turns = store
+            .history(&header)
+            .unwrap_or_else(|error| panic!("{id}: {error}"));
+        self.check_append_only(&header, &turns);
+        self.check_history(&header, &turns);
+        self.check_replay(&header, &turns);
+        for turn in &turns {
+            for child in begun_in(turn) {
+                assert!(
+                    header_or_letter(store, &child),
+                    "{id}: {child} is not there, although it was begun"
+                );
+                self.check_instance(store, &child);
+            }
+        }
+    }
+
     fn check_append_only(&mut self, header: &Header, turns: &[Turn]) {
-        let before = self.histories.insert(header.number, turns.to_vec());
+        let execution = (header.number, header.execution);
+        let before = self.histories.insert(execution, turns.to_vec());
         let id = &header.id;
         // What was read may have been on its way only; what was told was durable.
         if let Some(before) = before {
             assert!(turns.starts_with(&before), "{id}: its history changed");
         }
-        let known = self.known(id).last.as_ref();
-        if let Some(last) = known.filter(|last| last.header.number == header.number) {
+        let known = self.ids.get(id).and_then(|known| known.last.as_ref());
+        let same = |last: &&Snapshot| (last.header.number, last.header.execution) == execution;
+        if let Some(last) = known.filter(same) {
             assert!(
                 turns.len() >= last.header.turns as usize,
                 "{id}: turns are gone"
@@ -327,8 +352,16 @@ impl Auditor {
                             timers.insert(*call, *due);
                         }
                         Action::Cancel { call } => drop(cancelled.insert(*call)),
-                        Action::Complete { .. } | Action::Fail { .. } => ended = true,
-                        Action::AwaitEvent { .. } | Action::SetCustomStatus { .. } => {}
+                        Action::StartChild { call, options, .. } if !options.detached => {
+                            assert!(begun.insert(*call));
+                        }
+                        Action::Complete { .. }
+                        | Action::Fail { .. }
+                        | Action::ContinueAsNew { .. } => ended = true,
+                        Action::AwaitEvent { .. }
+                        | Action::SetCustomStatus { .. }
+                        | Action::StartChild { .. }
+                        | Action::SendEvent { .. } => {}
                     }
                 }
             }
@@ -349,7 +382,9 @@ impl Auditor {
             Event::Started(_)
             | Event::TimerFired { .. }
             | Event::EventRaised { .. }
-            | Event::Terminated { .. } => return,
+            | Event::Terminated { .. }
+            | Event::ChildCompleted { .. }
+            | Event::ChildFailed { .. } => return,
         };
         let key = ActivityKey {
             number: header.number,
@@ -376,7 +411,8 @@ impl Auditor {
         for number in &stored.events {
             assert!(seen.insert(*number), "{id}: event {number} is there twice");
         }
-        if known.started && !stored.status_is_terminal {
+        // What an earlier execution has taken is gone with its history.
+        if known.started && !stored.status_is_terminal && !stored.continued {
             let lost: Vec<_> = known.raised.difference(&seen).collect();
             assert!(
                 lost.is_empty(),
@@ -395,6 +431,7 @@ impl Auditor {
             execution: header.execution,
             name: header.name.clone(),
             version: header.version.clone(),
+            parent: header.parent.clone(),
         });
         let right = registry(Code::Right);
         let run = right
@@ -471,6 +508,8 @@ impl Auditor {
 /// What is stored of an instance, as far as clients were told of it.
 struct Facts {
     status_is_terminal: bool,
+    /// It was continued as new.
+    continued: bool,
     events: Vec<u64>,
     terminated: bool,
 }
@@ -480,6 +519,43 @@ fn header(store: &Store, id: &InstanceId) -> Option<Header> {
     stored
         .unwrap_or_else(|error| panic!("{id}: {error}"))
         .map(|stored| stored.header)
+}
+
+/// The instances that a turn has begun and not taken back.
+fn begun_in(turn: &Turn) -> Vec<InstanceId> {
+    let actions = || turn.steps.iter().flat_map(|step| &step.actions);
+    let cancelled: BTreeSet<_> = actions()
+        .filter_map(|action| match action {
+            Action::Cancel { call } => Some(*call),
+            _ => None,
+        })
+        .collect();
+    let ends = actions().any(|action| {
+        matches!(
+            action,
+            Action::Complete { .. } | Action::Fail { .. } | Action::ContinueAsNew { .. }
+        )
+    });
+    let terminated = turn
+        .steps
+        .iter()
+        .any(|step| matches!(step.event, Event::Terminated { .. }));
+    let begun = |action: &Action| match action {
+        Action::StartChild {
+            call, id, options, ..
+        } => {
+            let wanted = !cancelled.contains(call) && !ends && !terminated;
+            (options.detached || wanted).then(|| id.clone())
+        }
+        _ => None,
+    };
+    actions().filter_map(begun).collect()
+}
+
+fn header_or_letter(store: &Store, id: &InstanceId) -> bool {
+    let on_its_way = |letter: &Letter| matches!(letter, Letter::Start { started, .. } if started.instance == *id);
+    let letters = || store.recover().expect("reads").letters;
+    header(store, id).is_some() || letters().iter().any(|(_, letter)| on_its_way(letter))
 }
 
 fn load(store: &Store, id: &InstanceId) -> Option<Facts> {
@@ -495,20 +571,28 @@ fn load(store: &Store, id: &InstanceId) -> Option<Facts> {
     let waiting = stored.messages.iter().map(|(_, event)| event);
     let mut facts = Facts {
         status_is_terminal: stored.header.status.is_terminal(),
+        continued: stored.header.execution > ExecutionId::default(),
         events: Vec::new(),
         terminated: false,
     };
-    for event in recorded.chain(waiting) {
+    let recorded = recorded.map(|event| (None, event));
+    let waiting = waiting.map(|event| (Some(()), event));
+    for (waits, event) in recorded.chain(waiting) {
         match event {
-            Event::EventRaised { data, .. } => {
+            Event::EventRaised { data, id, .. } => {
                 let raised: Raised = data.decode().expect("an event of ours");
-                facts.events.push(raised.number);
+                // One that is raised again may wait until it is known to be.
+                if id.is_none() || waits.is_none() || !facts.events.contains(&raised.number) {
+                    facts.events.push(raised.number);
+                }
             }
             Event::Terminated { .. } => facts.terminated = true,
             Event::Started(_)
             | Event::ActivityCompleted { .. }
             | Event::ActivityFailed { .. }
-            | Event::TimerFired { .. } => {}
+            | Event::TimerFired { .. }
+            | Event::ChildCompleted { .. }
+            | Event::ChildFailed { .. } => {}
         }
     }
     Some(facts)
@@ -526,7 +610,9 @@ fn answer(event: &Event) -> Option<CallId> {
     match event {
         Event::ActivityCompleted { call, .. }
         | Event::ActivityFailed { call, .. }
-        | Event::TimerFired { call } => Some(*call),
+        | Event::TimerFired { call }
+        | Event::ChildCompleted { call, .. }
+        | Event::ChildFailed { call, .. } => Some(*call),
         Event::Started(_) | Event::EventRaised { .. } | Event::Terminated { .. } => None,
     }
 }

@@ -60,6 +60,14 @@ pub enum Planted {
     StaleGlimpse,
     /// A purge leaves all chunks of a record but the first.
     PurgeLeavesChunks,
+    /// A letter that was not dealt with at once is not stored.
+    LoseLetter,
+    /// A letter is kept after it was dealt with.
+    DeliverTwice,
+    /// What was not taken is not there for the next execution.
+    DropCarriedEvents,
+    /// An event that was raised twice under one id is two events.
+    TakeEventTwice,
 }
 
 impl Planted {
@@ -92,6 +100,10 @@ impl Planted {
         Self::KeepMessage,
         Self::StaleGlimpse,
         Self::PurgeLeavesChunks,
+        Self::LoseLetter,
+        Self::DeliverTwice,
+        Self::DropCarriedEvents,
+        Self::TakeEventTwice,
     ];
 }
 

@@ -138,7 +138,10 @@ impl Process {
     ) -> Result<Self, OpenError> {
         let hook: Arc<dyn StoreHook> = Arc::<Faults>::clone(faults);
         let store = KvStore::open(Hooked::new(kv.clone(), hook), Path::new("memory"))?;
-        let recovered = store.recover().expect("is in memory");
+        let path = Path::new("memory");
+        let recovered = store
+            .recover()
+            .map_err(|error| OpenError::unreadable(path, error))?;
         let durable = recovered.commit;
         Ok(Self {
             engine: Engine::new(config, recovered, Box::new(|_| Arc::new(|| ()))),

@@ -43,10 +43,27 @@ pub(crate) enum Node {
     Status(u32),
     /// Draws an identifier, and looks at the clock.
     Draw,
+    /// Raises an event at its own instance, and waits for one of that name.
+    Letter,
+    /// Has a child do this.
+    Child(Vec<Node>, Kin),
+    /// Has an instance of its own do this.
+    Detached(Vec<Node>),
+    /// Continues as new, and does this.
+    Again(Vec<Node>),
     /// Fails.
     Fail,
     /// Panics.
     Panic,
+}
+
+/// How a child is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kin {
+    /// It is given an id.
+    pub(crate) named: bool,
+    pub(crate) attempts: u32,
+    pub(crate) pause_ms: u64,
 }
 
 /// An activity, and how its attempts end.
@@ -83,6 +100,9 @@ pub(crate) enum Seen {
     /// The branch that was first.
     First(usize),
     Drawn(String),
+    Letter,
+    /// What the child has seen, or that it failed.
+    Child(Option<Vec<Seen>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +121,9 @@ pub(crate) struct Raised {
 
 /// Event names as orchestrators write them, and as clients do: they are compared without case.
 pub(crate) const NAMES: [(&str, &str); 3] = [("Go", "GO"), ("stop", "Stop"), ("other", "other")];
+
+/// The name of the events that orchestrators raise.
+const LETTER: &str = "letter";
 
 /// What a program is told to fail with.
 pub(crate) const PLANNED: &str = "as planned";
@@ -207,6 +230,7 @@ pub(crate) fn random(rng: &mut Rng, budget: usize) -> Vec<Node> {
     match rng.u8(0..16) {
         0 => nodes.push(Node::Fail),
         1 => nodes.push(Node::Panic),
+        2 if budget > 1 => nodes.push(Node::Again(random(rng, budget / 2))),
         _ => {}
     }
     nodes
@@ -226,7 +250,7 @@ fn random_node(rng: &mut Rng, budget: usize) -> Node {
             })
             .collect()
     };
-    match rng.u8(0..20) {
+    match rng.u8(0..23) {
         8 | 9 => Node::Sleep(rng.u64(0..20_000)),
         10 | 11 => Node::Event(name(rng)),
         12 => Node::EventOr(name(rng), rng.u64(0..30_000)),
@@ -235,11 +259,38 @@ fn random_node(rng: &mut Rng, budget: usize) -> Node {
         15 => Node::Draw,
         16 | 17 if budget > 2 => Node::All(branches(rng)),
         18 if budget > 2 => Node::First(branches(rng)),
+        20 => Node::Letter,
+        21 if budget > 1 => Node::Child(without_events(random(rng, budget / 2)), Kin::random(rng)),
+        22 if budget > 1 => Node::Detached(without_events(random(rng, budget / 2))),
         19 if budget > 2 => {
             let inner = random_node(rng, budget / 2);
             Node::Meanwhile(Work::random(rng), vec![inner])
         }
         _ => Node::Call(Work::random(rng)),
+    }
+}
+
+/// Nobody raises events for it.
+fn without_events(nodes: Vec<Node>) -> Vec<Node> {
+    let all = |branches: Vec<Vec<Node>>| branches.into_iter().map(without_events).collect();
+    let one = |node| match node {
+        Node::Event(name) => Node::EventOr(name, 100),
+        Node::All(branches) => Node::All(all(branches)),
+        Node::First(branches) => Node::First(all(branches)),
+        Node::Meanwhile(work, nodes) => Node::Meanwhile(work, without_events(nodes)),
+        Node::Again(nodes) => Node::Again(without_events(nodes)),
+        other => other,
+    };
+    nodes.into_iter().map(one).collect()
+}
+
+impl Kin {
+    fn random(rng: &mut Rng) -> Self {
+        Self {
+            named: rng.bool(),
+            attempts: rng.u32(1..4),
+            pause_ms: rng.u64(0..4_000),
+        }
     }
 }
 
@@ -250,7 +301,10 @@ fn size(node: &Node) -> usize {
 fn children(node: &Node) -> impl Iterator<Item = &Vec<Node>> {
     let (branches, inner) = match node {
         Node::All(branches) | Node::First(branches) => (branches.as_slice(), None),
-        Node::Meanwhile(_, inner) => ([].as_slice(), Some(inner)),
+        Node::Meanwhile(_, inner)
+        | Node::Child(inner, _)
+        | Node::Detached(inner)
+        | Node::Again(inner) => ([].as_slice(), Some(inner)),
         Node::Call(_)
         | Node::Inline(_)
         | Node::Sleep(_)
@@ -258,6 +312,7 @@ fn children(node: &Node) -> impl Iterator<Item = &Vec<Node>> {
         | Node::EventOr(..)
         | Node::Status(_)
         | Node::Draw
+        | Node::Letter
         | Node::Fail
         | Node::Panic => ([].as_slice(), None),
     };
@@ -271,8 +326,10 @@ pub(crate) fn waits(nodes: &[Node]) -> Vec<u8> {
         if let Node::Event(name) | Node::EventOr(name, _) = node {
             names.push(*name);
         }
-        for branch in children(node) {
-            names.extend(waits(branch));
+        if !matches!(node, Node::Child(..) | Node::Detached(_)) {
+            for branch in children(node) {
+                names.extend(waits(branch));
+            }
         }
     }
     names
@@ -288,7 +345,34 @@ pub(crate) fn smaller(nodes: &[Node]) -> Vec<Vec<Node>> {
             nodes
         };
         all.push(with(Vec::new()));
-        all.extend(children(node).map(|branch| with(branch.clone())));
+        // What comes after the end is never done.
+        let ends = |nodes: &Vec<Node>| {
+            matches!(
+                nodes.last(),
+                Some(Node::Fail | Node::Panic | Node::Again(_))
+            )
+        };
+        let last = index + 1 == nodes.len();
+        let branches = children(node).filter(|branch| last || !ends(branch));
+        all.extend(branches.map(|branch| with(branch.clone())));
+        let inner = |nodes: &Vec<Node>| smaller(nodes);
+        match node {
+            Node::Child(nodes, kin) => {
+                all.extend(
+                    inner(nodes)
+                        .into_iter()
+                        .map(|nodes| with(vec![Node::Child(nodes, *kin)])),
+                );
+            }
+            Node::Again(nodes) => {
+                all.extend(
+                    inner(nodes)
+                        .into_iter()
+                        .map(|nodes| with(vec![Node::Again(nodes)])),
+                );
+            }
+            _ => {}
+        }
         if let Node::Call(work) = node
             && *work != Work::well(work.n)
         {
@@ -439,6 +523,32 @@ async fn follow_node(
             let _ = write!(drawn, " {}", now.expect("after 1970").as_micros());
             seen.push(Seen::Drawn(drawn));
         }
+        Node::Letter => {
+            let name = LETTER.to_uppercase();
+            let raised = Raised {
+                number: ctx.random_u64(),
+                padding: String::new(),
+            };
+            ctx.raise_event(ctx.instance_id(), &name, &raised)?;
+            let wait = ctx.wait_for_external_event::<Raised>(LETTER);
+            wait.await.expect("an event's data");
+            seen.push(Seen::Letter);
+        }
+        Node::Child(nodes, kin) => {
+            let policy = RetryPolicy::fixed(kin.attempts, Duration::from_millis(kin.pause_ms));
+            let mut call = ctx.call_sub_orchestrator::<Script>(nodes).retry(policy);
+            if kin.named {
+                call = call.id(format!("named {}", ctx.new_uuid()));
+            }
+            seen.push(Seen::Child(call.await.ok()));
+        }
+        Node::Detached(nodes) => {
+            let call = ctx.call_sub_orchestrator::<Script>(nodes);
+            call.detach().map_err(|error| {
+                FailureDetails::new(FailureKind::Application, "detach", error.to_string())
+            })?;
+        }
+        Node::Again(nodes) => ctx.continue_as_new::<Script, ()>(nodes).await,
         Node::Fail => {
             return Err(FailureDetails::new(
                 FailureKind::Application,
@@ -483,6 +593,9 @@ pub(crate) fn judge(
     result: Result<&Payload, &FailureDetails>,
     raised: u64,
 ) -> Result<(), String> {
+    if let Some(Node::Again(nodes)) = nodes.last() {
+        return judge(nodes, result, raised);
+    }
     let output = match result {
         Ok(output) => output,
         Err(failure) => return judge_failure(nodes, failure),
@@ -490,6 +603,13 @@ pub(crate) fn judge(
     let seen: Vec<Seen> = output
         .decode()
         .map_err(|error| format!("no output: {error}"))?;
+    judge_seen(nodes, seen, raised)
+}
+
+fn judge_seen(nodes: &[Node], seen: Vec<Seen>, raised: u64) -> Result<(), String> {
+    if let Some(Node::Again(nodes)) = nodes.last() {
+        return judge_seen(nodes, seen, raised);
+    }
     let mut judge = Judge {
         seen: seen.into_iter(),
         raised,
@@ -500,6 +620,15 @@ pub(crate) fn judge(
     match judge.seen.next() {
         None => Ok(()),
         Some(more) => Err(format!("it saw {more:?} after its end")),
+    }
+}
+
+/// Whether it fails in the end, however often it is tried.
+fn fails(nodes: &[Node]) -> bool {
+    match nodes.last() {
+        Some(Node::Fail | Node::Panic) => true,
+        Some(Node::Again(nodes)) => fails(nodes),
+        Some(_) | None => false,
     }
 }
 
@@ -570,7 +699,14 @@ impl Judge {
                 Seen::Drawn(drawn) if self.drawn.insert(drawn.clone()) => Ok(()),
                 other => Err(format!("it drew {other:?}, again")),
             },
-            Node::Fail | Node::Panic => Err("it should have failed".to_owned()),
+            Node::Letter => self.expect(&Seen::Letter),
+            Node::Detached(_) => Ok(()),
+            Node::Child(nodes, _) => match self.next()? {
+                Seen::Child(None) if fails(nodes) => Ok(()),
+                Seen::Child(Some(seen)) if !fails(nodes) => judge_seen(nodes, seen, 0),
+                other => Err(format!("it saw {other:?} for {node:?}")),
+            },
+            Node::Fail | Node::Panic | Node::Again(_) => Err("it should have ended".to_owned()),
         }
     }
 

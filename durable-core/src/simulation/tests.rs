@@ -67,6 +67,7 @@ fn raise(data: &str) -> Command {
         id: id(),
         name: EventName::new("Go"),
         data: Payload::encode(data).expect("JSON"),
+        event: None,
     }
 }
 
@@ -153,6 +154,13 @@ fn what_waits_for_an_instance_that_does_not_go_on_is_bounded() {
     let taken = ask(&mut process, raise("x"));
     assert!(matches!(taken, Response::Done), "the worker has taken them");
     let reason = None;
-    let terminated = ask(&mut process, Command::Terminate { id: id(), reason });
+    let terminated = ask(
+        &mut process,
+        Command::Terminate {
+            id: id(),
+            reason,
+            children: false,
+        },
+    );
     assert!(matches!(terminated, Response::Done));
 }

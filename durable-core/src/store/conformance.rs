@@ -103,6 +103,7 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
         more_messages: false,
         attempts: vec![(CallId(3), attempts.clone())],
         active: true,
+        turn_lens: Vec::new(),
     };
     commit(
         &store,
@@ -396,6 +397,7 @@ fn turns_of_any_size_come_back<S: Store>(open: &impl Fn() -> S) {
             event: Event::EventRaised {
                 name: EventName::new("go"),
                 data: json(&format!("\"{}\"", "x".repeat(size))),
+                id: None,
             },
             actions: Vec::new(),
         }],
@@ -877,6 +879,7 @@ fn header(name: &str, number: u64, status: RuntimeStatus, turns: u32) -> Header 
         turns,
         custom_status: None,
         problem: None,
+        parent: None,
     }
 }
 
@@ -887,6 +890,8 @@ fn started(name: &str) -> Event {
         name: "orchestrator".to_owned(),
         version: String::new(),
         input: json("[1]"),
+        event_ids: Vec::new(),
+        parent: None,
     }))
 }
 
@@ -916,6 +921,7 @@ fn event(n: u64) -> Event {
     Event::EventRaised {
         name: EventName::new("go"),
         data: json(&format!("\"{n}{}\"", "x".repeat(padding))),
+        id: None,
     }
 }
 

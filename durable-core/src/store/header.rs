@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::Parent;
 use crate::id::{ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::Problem;
@@ -80,6 +81,8 @@ pub(crate) struct Header {
     pub(crate) turns: u32,
     pub(crate) custom_status: Option<Payload>,
     pub(crate) problem: Option<(Problem, Timestamp)>,
+    /// Whose child it is.
+    pub(crate) parent: Option<Parent>,
 }
 
 /// What the store's counters hold of a header.

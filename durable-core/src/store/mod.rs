@@ -18,7 +18,7 @@ use std::path::Path;
 
 use hmac::{KeyInit, Mac};
 
-use crate::history::{Event, Turn};
+use crate::history::{Event, Letter, Turn};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::time::Timestamp;
 
@@ -78,6 +78,17 @@ pub(crate) enum Op {
     SetActive {
         number: InstanceNumber,
         active: bool,
+    },
+    /// Keeps a letter that was not dealt with yet.
+    PutLetter { seq: u64, letter: Letter },
+    /// Lets go of such a letter; `len` is what it takes when encoded.
+    TakeLetter { seq: u64, len: u32 },
+    /// Removes one turn of an execution that has been continued as new; its record has `len` bytes.
+    DropTurn {
+        number: InstanceNumber,
+        execution: ExecutionId,
+        turn: u32,
+        len: u32,
     },
     /// Removes all that is kept of an instance: header, turns of every execution, messages,
     /// attempts. It has ended with `status`, so no timer of it is left.
@@ -139,6 +150,8 @@ pub(crate) struct Stored {
     pub(crate) header: Header,
     /// The turns of the current execution; empty if the instance has ended.
     pub(crate) turns: Vec<Turn>,
+    /// The bytes of each turn's record.
+    pub(crate) turn_lens: Vec<u32>,
     pub(crate) messages: Vec<(u64, Event)>,
     /// There are more messages than were asked for.
     pub(crate) more_messages: bool,
@@ -167,6 +180,8 @@ pub(crate) struct Recovered {
     pub(crate) created: u64,
     /// Those whose work goes on at once, in creation order.
     pub(crate) active: Vec<InstanceNumber>,
+    /// Letters between instances that were not dealt with, oldest first.
+    pub(crate) letters: Vec<(u64, Letter)>,
     pub(crate) signing_key: SigningKey,
     /// Tells this hub from every other.
     pub(crate) hub: u64,

@@ -23,6 +23,7 @@ fn terminate(name: &str) -> Command {
     Command::Terminate {
         id: id(name),
         reason: None,
+        children: false,
     }
 }
 
@@ -31,6 +32,7 @@ fn raise(name: &str) -> Command {
         id: id(name),
         name: EventName::new("go"),
         data: Payload::NULL,
+        event: None,
     }
 }
 

@@ -146,6 +146,7 @@ fn identity() -> Arc<Identity> {
         execution: ExecutionId(0),
         name: "fulfil".into(),
         version: "2".into(),
+        parent: None,
     })
 }
 
@@ -245,8 +246,12 @@ fn parse(row: &str) -> (Option<u64>, Event) {
         "raise" => Event::EventRaised {
             name: EventName::new(first),
             data: json(second),
+            id: None,
         },
-        "terminate" => Event::Terminated { reason: None },
+        "terminate" => Event::Terminated {
+            reason: None,
+            children: false,
+        },
         verb => panic!("no such event: {verb}"),
     };
     (time, event)
@@ -260,6 +265,8 @@ fn started(input: &str) -> Event {
         name: identity.name.clone(),
         version: identity.version.clone(),
         input: json(input),
+        event_ids: Vec::new(),
+        parent: None,
     }))
 }
 
@@ -294,6 +301,16 @@ fn show(action: &Action) -> String {
         Action::AwaitEvent { call, name } => format!("wait {call} {name}"),
         Action::Cancel { call } => format!("cancel {call}"),
         Action::SetCustomStatus { status } => format!("status {status:?}"),
+        Action::StartChild {
+            call, name, input, ..
+        } => format!("child {call} {name} {input:?}"),
+        Action::SendEvent {
+            call,
+            to,
+            name,
+            data,
+        } => format!("send {call} {to} {name} {data:?}"),
+        Action::ContinueAsNew { input, .. } => format!("continue {input:?}"),
         Action::Complete { output } => format!("complete {output:?}"),
         Action::Fail { failure } => {
             let message = failure.message();

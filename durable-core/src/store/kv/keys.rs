@@ -9,6 +9,7 @@
 //! | `t` | due, number, execution, call, kind | empty; the key says all |
 //! | `q` | number, seq | event that waits |
 //! | `a` | number, execution, call | failed attempts |
+//! | `o` | seq | letter that was not dealt with |
 //! | `j` | seq | changes of the active set |
 //! | `s` | | the active set as of a change |
 //!
@@ -27,6 +28,7 @@ const TURN: u8 = b'h';
 const TIMER: u8 = b't';
 const MESSAGE: u8 = b'q';
 const ATTEMPTS: u8 = b'a';
+const LETTER: u8 = b'o';
 const ACTIVE_CHANGE: u8 = b'j';
 
 /// After every key there is.
@@ -42,6 +44,7 @@ pub(super) enum Kind {
     Timer,
     Message,
     Attempts,
+    Letter,
     ActiveChange,
     ActiveSnapshot,
 }
@@ -57,6 +60,7 @@ impl Kind {
             TIMER => Some(Self::Timer),
             MESSAGE => Some(Self::Message),
             ATTEMPTS => Some(Self::Attempts),
+            LETTER => Some(Self::Letter),
             ACTIVE_CHANGE => Some(Self::ActiveChange),
             b's' => Some(Self::ActiveSnapshot),
             _ => None,
@@ -71,7 +75,7 @@ impl Kind {
             Self::Header => true,
             Self::Turn | Self::Message | Self::Attempts => key.len() == 17,
             Self::Timer => parse_timer(key).is_some(),
-            Self::ActiveChange => key.len() == 9,
+            Self::ActiveChange | Self::Letter => key.len() == 9,
         }
     }
 }
@@ -158,6 +162,14 @@ pub(super) fn attempts_of_execution(number: InstanceNumber, execution: Execution
         ATTEMPTS,
         [&number.0.to_be_bytes(), &execution.0.to_be_bytes()],
     )
+}
+
+pub(super) fn letter(seq: u64) -> RecordKey {
+    key(LETTER, [&seq.to_be_bytes()])
+}
+
+pub(super) fn letters() -> RecordKey {
+    vec![LETTER]
 }
 
 pub(super) fn active_change(seq: u64) -> RecordKey {

@@ -12,6 +12,8 @@ use crate::store::RuntimeStatus;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meta {
     pub(super) commit: u64,
+    /// The number of the next instance. One that was given and lost in a crash, before anything of its
+    /// instance was stored, is not given again: how many there are says `counts`.
     pub(super) created: u64,
     pub(crate) purged: u64,
     /// The number of the active set's next record.
@@ -38,6 +40,7 @@ pub(super) struct Counts {
     pub(super) messages: u64,
     pub(super) timers: u64,
     pub(super) attempts: u64,
+    pub(super) letters: u64,
     /// Their keys and values.
     pub(super) bytes: u64,
 }
@@ -50,6 +53,7 @@ pub(super) enum Counted {
     Message,
     Timer,
     Attempts,
+    Letter,
 }
 
 impl Counts {
@@ -62,6 +66,7 @@ impl Counts {
             Counted::Message => self.messages += 1,
             Counted::Timer => self.timers += 1,
             Counted::Attempts => self.attempts += 1,
+            Counted::Letter => self.letters += 1,
         }
     }
 
@@ -83,6 +88,7 @@ impl Counts {
             Counted::Message => less(&mut self.messages, 1),
             Counted::Timer => less(&mut self.timers, 1),
             Counted::Attempts => less(&mut self.attempts, 1),
+            Counted::Letter => less(&mut self.letters, 1),
         }
     }
 }

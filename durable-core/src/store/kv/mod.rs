@@ -205,10 +205,12 @@ impl<K: KeyValue> Store for KvStore<K> {
     type Prepared = Prepared<K::Batch>;
 
     fn recover(&self) -> Result<Recovered, StoreError> {
+        let letters = read::letters(&self.kv)?;
         Ok(self.ledger(|ledger| Recovered {
             commit: ledger.meta.commit,
             created: ledger.meta.created,
             active: ledger.active.members().collect(),
+            letters,
             signing_key: self.hub.signing_key,
             hub: self.hub.tag(),
         }))

@@ -9,7 +9,7 @@ use super::active::{ActiveSet, Change, Snapshot};
 use super::backend::KeyValue;
 use super::keys::{self, RecordKey};
 use super::record::{Partial, chunk_key, show};
-use crate::history::{Event, Turn, decode_turn};
+use crate::history::{Event, Letter, Turn, decode_turn};
 use crate::id::{CallId, InstanceId, InstanceNumber};
 use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored, TimerKey};
 
@@ -116,6 +116,7 @@ pub(super) fn instance(
     let mut stored = Stored {
         header,
         turns: Vec::new(),
+        turn_lens: Vec::new(),
         messages: Vec::new(),
         more_messages: false,
         attempts: Vec::new(),
@@ -124,7 +125,7 @@ pub(super) fn instance(
     if stored.header.status.is_terminal() {
         return Ok(Some(stored));
     }
-    stored.turns = turns(kv, &stored.header)?;
+    (stored.turns, stored.turn_lens) = turns_and_lens(kv, &stored.header)?;
     stored.messages = messages(kv, number, 0, messages_at_most)?;
     stored.more_messages = match stored.messages.last() {
         Some((last, _)) if stored.messages.len() == messages_at_most => {
@@ -161,23 +162,34 @@ pub(super) fn messages(
 }
 
 /// The turns of the current execution: dense from 1.
+#[cfg(any(test, feature = "simulation"))]
 pub(super) fn turns(kv: &impl KeyValue, header: &Header) -> Result<Vec<Turn>, StoreError> {
+    turns_and_lens(kv, header).map(|(turns, _)| turns)
+}
+
+/// The same, with the bytes of each one's record.
+fn turns_and_lens(
+    kv: &impl KeyValue,
+    header: &Header,
+) -> Result<(Vec<Turn>, Vec<u32>), StoreError> {
     let records = all(
         kv,
         &keys::turns_of_execution(header.number, header.execution),
         usize::MAX,
     )?;
     let mut turns = Vec::with_capacity(records.len());
+    let mut lens = Vec::with_capacity(records.len());
     for (expected, (key, body)) in (1..).zip(records) {
         if keys::trailing_u32(&key) != Some(expected) {
             return Err(missing(header, expected));
         }
         turns.push(turn(&key, &body)?);
+        lens.push(u32::try_from(body.len()).unwrap_or(u32::MAX));
     }
     if turns.len() < header.turns as usize {
         return Err(missing(header, header.turns));
     }
-    Ok(turns)
+    Ok((turns, lens))
 }
 
 fn missing(header: &Header, turn: u32) -> StoreError {
@@ -299,6 +311,17 @@ fn newest_turn(kv: &impl KeyValue, header: &Header) -> Result<Option<u32>, Store
         ControlFlow::Break(())
     })?;
     Ok(newest)
+}
+
+/// The letters that were not dealt with, oldest first.
+pub(super) fn letters(kv: &impl KeyValue) -> Result<Vec<(u64, Letter)>, StoreError> {
+    all(kv, &keys::letters(), usize::MAX)?
+        .into_iter()
+        .map(|(key, body)| {
+            let seq = keys::trailing_u64(&key).unwrap_or_default();
+            Ok((seq, decode(&key, &body)?))
+        })
+        .collect()
 }
 
 /// The next timers.

@@ -114,6 +114,19 @@ impl<'a, K: KeyValue> Writer<'a, K> {
                 self.active.insert(number, active);
                 Ok(())
             }
+            Op::PutLetter { seq, letter } => self.put(Counted::Letter, keys::letter(seq), &letter),
+            Op::TakeLetter { seq, len } => {
+                self.remove_body(Counted::Letter, &keys::letter(seq), len as usize)
+            }
+            Op::DropTurn {
+                number,
+                execution,
+                turn,
+                len,
+            } => {
+                let key = keys::turn(number, execution, turn);
+                self.remove_body(Counted::Turn, &key, len as usize)
+            }
             Op::Purge { id, number, status } => self.purge(&id, number, status),
         }
     }
@@ -140,8 +153,11 @@ impl<'a, K: KeyValue> Writer<'a, K> {
         key: &[u8],
         body: &T,
     ) -> Result<(), StoreError> {
+        self.remove_body(what, key, encode(body)?.len())
+    }
+
+    fn remove_body(&mut self, what: Counted, key: &[u8], len: usize) -> Result<(), StoreError> {
         let max_value = self.kv.max_value();
-        let len = encode(body)?.len();
         let bytes = record::size(key.len(), len, max_value)?;
         self.count(key, what, bytes, false);
         record::remove(key, len, max_value, &mut self.writes)

@@ -128,7 +128,11 @@ impl World {
         let name = self.pick(names);
         let name = self.names.iter().nth(name)?.clone();
         let data = json(&self.below(100).to_string());
-        Some(Event::EventRaised { name, data })
+        Some(Event::EventRaised {
+            name,
+            data,
+            id: None,
+        })
     }
 
     fn answer(&mut self, call: CallId) -> Event {
@@ -154,8 +158,12 @@ impl World {
                     self.timers.retain(|(open, _)| open != call);
                     self.cancelled.push(*call);
                 }
-                Action::Complete { .. } | Action::Fail { .. } => self.ended = true,
-                Action::SetCustomStatus { .. } => {}
+                Action::Complete { .. } | Action::Fail { .. } | Action::ContinueAsNew { .. } => {
+                    self.ended = true;
+                }
+                Action::SetCustomStatus { .. }
+                | Action::StartChild { .. }
+                | Action::SendEvent { .. } => {}
             }
         }
     }

@@ -16,7 +16,7 @@ use super::super::record::{Partial, name, show};
 use super::super::write::Changed;
 use super::super::{Hub, read};
 use super::is_damage;
-use crate::history::{Event, decode_turn};
+use crate::history::{Event, Letter, decode_turn};
 use crate::store::{Attempts, Damage, DamageKind, Header, StoreError, Verification};
 
 /// How far the reading has come.
@@ -123,6 +123,7 @@ impl Tally {
             messages,
             timers,
             attempts,
+            letters,
             bytes,
         } = &self.counts;
         let counted = &meta.counts;
@@ -139,6 +140,7 @@ impl Tally {
         compare("messages", *messages, counted.messages);
         compare("timers", *timers, counted.timers);
         compare("records of attempts", *attempts, counted.attempts);
+        compare("letters", *letters, counted.letters);
         compare("bytes", *bytes, counted.bytes);
         let statuses = instances.keys().chain(counted.instances.keys());
         let statuses: std::collections::BTreeSet<_> = statuses.collect();
@@ -150,8 +152,6 @@ impl Tally {
                 of(counted),
             );
         }
-        let left = meta.created.saturating_sub(meta.purged);
-        compare("instances", instances.values().sum(), left);
     }
 }
 
@@ -308,6 +308,10 @@ fn check(key: &[u8], body: &[u8]) -> Result<Checked, StoreError> {
         Kind::Attempts => {
             decodes::<Attempts>(key, body)?;
             Counted::Attempts
+        }
+        Kind::Letter => {
+            decodes::<Letter>(key, body)?;
+            Counted::Letter
         }
         Kind::Timer => return Ok(Checked::Unknown),
     };

@@ -1,0 +1,413 @@
+//! Letters between instances: children begun and ended, events for others.
+//!
+//! A letter is written in a turn and handed on before the commit with that turn is sealed. Whoever
+//! it is for takes its turn in the same commit, if there is room; then the letter was never stored.
+//! If not (the recipient must be loaded, the commit is full), it is stored with the commit, and taken
+//! away by the one in which it is dealt with. So the store has either both or neither of a cause
+//! and its effect, and after a crash what was not dealt with is handed on again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::engine::delivery::insert_first;
+use crate::engine::instance::{Body, Instance};
+use crate::engine::mailbox::Mail;
+use crate::engine::message::Snapshot;
+use crate::engine::work::{Work, timer_key};
+use crate::engine::{Answer, Engine, Want};
+use crate::failure::{FailureDetails, FailureKind};
+use crate::history::{Action, Event, Letter, Parent, Pending, Started};
+use crate::id::{CallId, InstanceId, InstanceNumber};
+use crate::payload::Payload;
+use crate::store::{Op, TimerKind};
+
+/// Letters on their way.
+#[derive(Debug, Default)]
+pub(super) struct Post {
+    /// To be handed on.
+    outgoing: VecDeque<(u64, Letter)>,
+    /// Written in the commit that is being built, and not dealt with.
+    unsettled: BTreeMap<u64, Letter>,
+    /// Stored and not dealt with, with their lengths.
+    stored: BTreeMap<u64, u32>,
+    next: u64,
+}
+
+impl Post {
+    /// With the letters that the store has.
+    pub(super) fn recovered(letters: Vec<(u64, Letter)>) -> Self {
+        let mut post = Self::default();
+        for (seq, letter) in letters {
+            post.next = seq + 1;
+            post.stored.insert(seq, letter.len());
+            post.outgoing.push_back((seq, letter));
+        }
+        post
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+}
+
+impl<R> Work<R> {
+    pub(super) fn send(&mut self, letter: Letter) {
+        let seq = self.post.next;
+        self.post.next += 1;
+        self.post.unsettled.insert(seq, letter.clone());
+        self.post.outgoing.push_back((seq, letter));
+    }
+
+    /// The letter was dealt with in the commit that is being built.
+    pub(super) fn settle(&mut self, seq: u64) {
+        if self.post.unsettled.remove(&seq).is_some() {
+            return;
+        }
+        if planted!(DeliverTwice) {
+            return;
+        }
+        if let Some(len) = self.post.stored.remove(&seq) {
+            self.ops.push(Op::TakeLetter { seq, len });
+        }
+    }
+
+    /// Has the commit that is being built carry what was written in it and not dealt with.
+    pub(super) fn store_letters(&mut self) {
+        for (seq, letter) in std::mem::take(&mut self.post.unsettled) {
+            if planted!(LoseLetter) {
+                continue;
+            }
+            self.post.stored.insert(seq, letter.len());
+            self.size.bytes += letter.bytes();
+            self.ops.push(Op::PutLetter { seq, letter });
+        }
+    }
+
+    /// What a turn has to tell others.
+    pub(super) fn send_all(&mut self, actions: &[Action]) {
+        for action in actions {
+            match action {
+                Action::SendEvent { to, name, data, .. } => self.send(Letter::Event {
+                    to: to.clone(),
+                    name: name.clone(),
+                    data: data.clone(),
+                }),
+                Action::StartChild {
+                    call: _,
+                    id,
+                    name,
+                    version,
+                    input,
+                    options,
+                } if options.detached => {
+                    let started = Started {
+                        instance: id.clone(),
+                        execution: crate::id::ExecutionId::default(),
+                        name: name.clone().into_owned(),
+                        version: version.clone().into_owned(),
+                        input: input.clone(),
+                        parent: None,
+                        event_ids: Vec::new(),
+                    };
+                    self.send(Letter::Start {
+                        started: Box::new(started),
+                        named: options.named,
+                    });
+                }
+                Action::StartChild { .. }
+                | Action::ScheduleActivity { .. }
+                | Action::CreateTimer { .. }
+                | Action::AwaitEvent { .. }
+                | Action::Cancel { .. }
+                | Action::SetCustomStatus { .. }
+                | Action::Complete { .. }
+                | Action::Fail { .. }
+                | Action::ContinueAsNew { .. } => {}
+            }
+        }
+    }
+
+    /// Has the next attempt at a child begin.
+    pub(super) fn start_child(&mut self, instance: &Instance<R>, call: CallId) {
+        let Some(Pending::Child {
+            id,
+            name,
+            version,
+            input,
+            options,
+        }) = instance.outstanding.get(call)
+        else {
+            return;
+        };
+        let parent = instance.as_parent(call);
+        let again = parent.attempt > 1;
+        let id = match id_of_attempt(id, parent.attempt) {
+            Ok(id) => id,
+            Err(failure) => {
+                return self.send(Letter::Ended {
+                    parent,
+                    result: Err(failure),
+                });
+            }
+        };
+        let started = Started {
+            instance: id,
+            execution: crate::id::ExecutionId::default(),
+            name: name.clone().into_owned(),
+            version: version.clone().into_owned(),
+            input: input.clone(),
+            parent: Some(parent),
+            event_ids: Vec::new(),
+        };
+        self.send(Letter::Start {
+            started: Box::new(started),
+            // After a restart it may be begun again although it was before.
+            named: options.named || again,
+        });
+    }
+
+    /// Ends the child of a call that nobody waits for any more.
+    pub(super) fn terminate_child(
+        &mut self,
+        instance: &Instance<R>,
+        call: CallId,
+        id: &InstanceId,
+    ) {
+        let parent = instance.as_parent(call);
+        if let Ok(to) = id_of_attempt(id, parent.attempt) {
+            self.send(Letter::Terminate {
+                to,
+                reason: format!("its parent {} no longer waits for it", parent.instance),
+                parent,
+            });
+        }
+    }
+
+    /// Tells the parent how its child has ended.
+    pub(super) fn tell_parent(&mut self, instance: &Instance<R>) {
+        let (Some(parent), Some(result)) = (&instance.header.parent, &instance.result) else {
+            return;
+        };
+        self.send(Letter::Ended {
+            parent: parent.clone(),
+            result: result.clone(),
+        });
+    }
+}
+
+/// Each attempt at a child is an instance of its own.
+fn id_of_attempt(id: &InstanceId, attempt: u32) -> Result<InstanceId, FailureDetails> {
+    if attempt <= 1 {
+        return Ok(id.clone());
+    }
+    InstanceId::new(format!("{id}:{attempt}")).map_err(|error| {
+        FailureDetails::new(
+            FailureKind::Input,
+            "durable_core::InvalidInstanceId",
+            error.to_string(),
+        )
+    })
+}
+
+impl<R> Instance<R> {
+    /// This instance as the parent of a call's next or current attempt.
+    fn as_parent(&self, call: CallId) -> Parent {
+        let failed = self
+            .attempts
+            .get(&call)
+            .map_or(0, |attempts| attempts.failed);
+        Parent {
+            instance: self.header.id.clone(),
+            number: self.header.number,
+            execution: self.header.execution,
+            call,
+            attempt: failed + 1,
+            depth: self.header.parent.as_ref().map_or(0, |parent| parent.depth) + 1,
+        }
+    }
+}
+
+impl<R: Answer> Engine<R> {
+    /// Hands on what was written so far. Whoever it concerns is next to take its turn.
+    pub(super) fn hand_on_letters(&mut self) {
+        while let Some((seq, letter)) = self.work.post.outgoing.pop_front() {
+            match &letter {
+                Letter::Start { started, named } if !named => {
+                    let started = started.clone();
+                    self.begin_child(seq, started);
+                }
+                Letter::Start { started, .. } => {
+                    let id = started.instance.clone();
+                    self.look_at(&id, Want::Letter(seq, letter));
+                }
+                Letter::Event { to, .. } | Letter::Terminate { to, .. } => {
+                    let to = to.clone();
+                    self.look_at(&to, Want::Letter(seq, letter));
+                }
+                Letter::Ended { parent, .. } => {
+                    self.on_number(parent.number, Want::Letter(seq, letter));
+                }
+            }
+        }
+    }
+
+    /// Goes on with a letter once it is known whether there is somebody of that id.
+    pub(super) fn post(
+        &mut self,
+        found: Option<(InstanceNumber, Snapshot)>,
+        seq: u64,
+        letter: Letter,
+    ) {
+        match (letter, found) {
+            (Letter::Start { started, .. }, None) => self.begin_child(seq, started),
+            (Letter::Start { started, .. }, Some((_, there))) => {
+                self.work.settle(seq);
+                // It may have been begun by this very letter's predecessor, before a crash.
+                let parent = started.parent;
+                if let Some(parent) =
+                    parent.filter(|parent| there.header.parent.as_ref() != Some(parent))
+                {
+                    let text = format!(
+                        "there is an instance {} already; it is {}",
+                        there.header.id, there.header.status
+                    );
+                    self.work
+                        .refuse_child(parent, FailureKind::AlreadyExists, text);
+                }
+            }
+            (letter, Some((number, there))) if !there.header.status.is_terminal() => {
+                self.on_number(number, Want::Letter(seq, letter));
+            }
+            // Nobody takes it.
+            (_, _) => self.work.settle(seq),
+        }
+    }
+
+    fn begin_child(&mut self, seq: u64, started: Box<Started>) {
+        let deepest = self.work.config.max_depth;
+        match &started.parent {
+            Some(parent) if parent.depth > deepest => {
+                let text = format!(
+                    "{} would be {} levels deep, the limit is {deepest}",
+                    started.instance, parent.depth
+                );
+                let parent = parent.clone();
+                self.work.settle(seq);
+                self.work
+                    .refuse_child(parent, FailureKind::LimitExceeded, text);
+            }
+            _ => {
+                let number = self.begin(started, Mail::letter(seq));
+                self.prompt.push_back(number);
+            }
+        }
+    }
+
+    /// Hands a letter to an instance in memory.
+    pub(super) fn deliver_letter(&mut self, number: InstanceNumber, seq: u64, letter: Letter) {
+        let Some(instance) = self.instances.get_mut(&number) else {
+            return;
+        };
+        let prompt = match letter {
+            Letter::Event { name, data, .. } => {
+                let event = Event::EventRaised {
+                    name,
+                    data,
+                    id: None,
+                };
+                instance.mailbox.push(Mail::letter(seq)(event));
+                true
+            }
+            Letter::Terminate { parent, reason, .. }
+                if instance.header.parent.as_ref() == Some(&parent) =>
+            {
+                let event = Event::Terminated {
+                    reason: Some(reason),
+                    children: true,
+                };
+                insert_first(instance, Mail::letter(seq)(event));
+                true
+            }
+            Letter::Ended { parent, result } => {
+                child_ended(&mut self.work, instance, seq, &parent, result)
+            }
+            // It is another's child, and is begun elsewhere.
+            Letter::Terminate { .. } | Letter::Start { .. } => {
+                self.work.settle(seq);
+                false
+            }
+        };
+        if prompt {
+            self.prompt.push_back(number);
+        }
+    }
+
+    /// The next to take a turn: those to whom somebody has written in this commit, in between those
+    /// who wait for it.
+    pub(super) fn next_turn(&mut self) -> Option<InstanceNumber> {
+        self.was_prompt = !self.prompt.is_empty() && (!self.was_prompt || self.ready.is_empty());
+        if self.was_prompt {
+            self.prompt.pop_front()
+        } else {
+            self.ready.pop()
+        }
+    }
+}
+
+impl<R> Work<R> {
+    fn refuse_child(&mut self, parent: Parent, kind: FailureKind, text: String) {
+        let failure = FailureDetails::new(kind, "durable_core", text).not_retryable();
+        self.send(Letter::Ended {
+            parent,
+            result: Err(failure),
+        });
+    }
+}
+
+/// Says whether the parent has something to do now.
+fn child_ended<R>(
+    work: &mut Work<R>,
+    instance: &mut Instance<R>,
+    seq: u64,
+    parent: &Parent,
+    result: Result<Payload, FailureDetails>,
+) -> bool {
+    let call = parent.call;
+    let retry = match instance.outstanding.get(call) {
+        Some(Pending::Child { options, .. })
+            if *parent == instance.as_parent(call)
+                && !instance.answered().contains(&call)
+                && !matches!(instance.body, Body::Ended) =>
+        {
+            options.retry.clone()
+        }
+        // It is no longer waited for.
+        _ => {
+            work.settle(seq);
+            return false;
+        }
+    };
+    let event = match result {
+        Ok(output) => Event::ChildCompleted { call, output },
+        Err(failure) if work.retry(instance, call, retry.as_ref(), &failure) => {
+            work.settle(seq);
+            return false;
+        }
+        Err(failure) => Event::ChildFailed { call, failure },
+    };
+    instance.mailbox.push(Mail::letter(seq)(event));
+    true
+}
+
+impl<R> Work<R> {
+    /// After a restart: a child whose next attempt is due begins; one that is to come is armed.
+    pub(super) fn resume_child(&mut self, instance: &Instance<R>, call: CallId) {
+        let Some(due) = instance.attempts.get(&call).map(|attempts| attempts.due) else {
+            return;
+        };
+        if due > self.now {
+            self.rearm(timer_key(instance, call, due, TimerKind::Retry));
+        } else {
+            self.start_child(instance, call);
+        }
+    }
+}
