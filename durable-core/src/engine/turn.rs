@@ -719,18 +719,19 @@ fn answered_by(event: &Event) -> Option<CallId> {
 
 /// How the turn continues its execution as new, if it does: the last thing it does.
 fn continuation_of(turn: &Turn) -> Option<Continuation> {
-    match turn.steps.last()?.actions.last()? {
-        Action::ContinueAsNew {
-            version,
-            input,
-            keep_events,
-        } => Some(Continuation {
-            version: version.clone().into_owned(),
-            input: input.clone(),
-            keep_events: *keep_events,
-        }),
-        _ => None,
-    }
+    let Action::ContinueAsNew {
+        version,
+        input,
+        keep_events,
+    } = turn.steps.last()?.actions.last()?
+    else {
+        return None;
+    };
+    Some(Continuation {
+        version: version.clone().into_owned(),
+        input: input.clone(),
+        keep_events: *keep_events,
+    })
 }
 
 fn no_orchestrator(name: &str, version: &str, known: &str) -> Problem {

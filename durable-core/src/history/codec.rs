@@ -37,6 +37,7 @@ mod tests {
     use crate::retry::RetryPolicy;
     use crate::time::Timestamp;
 
+    #[expect(clippy::too_many_lines, reason = "one of every kind")]
     fn sample() -> Turn {
         let json = |json: &str| Payload::from_json(json.to_owned()).expect("JSON");
         let failure =

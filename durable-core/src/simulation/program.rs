@@ -666,7 +666,7 @@ impl Judge {
                 self.expect(&work.expected())
             }
             Node::Inline(n) => self.expect(&Seen::Inline(*n)),
-            Node::Sleep(_) | Node::Status(_) => Ok(()),
+            Node::Sleep(_) | Node::Status(_) | Node::Detached(_) => Ok(()),
             Node::Event(name) => match self.next()? {
                 Seen::Event(seen, number) if seen == *name => self.event(*name, number, last),
                 other => Err(format!("it saw {other:?} for {node:?}")),
@@ -700,7 +700,6 @@ impl Judge {
                 other => Err(format!("it drew {other:?}, again")),
             },
             Node::Letter => self.expect(&Seen::Letter),
-            Node::Detached(_) => Ok(()),
             Node::Child(nodes, _) => match self.next()? {
                 Seen::Child(None) if fails(nodes) => Ok(()),
                 Seen::Child(Some(seen)) if !fails(nodes) => judge_seen(nodes, seen, 0),

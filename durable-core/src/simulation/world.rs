@@ -328,7 +328,7 @@ impl World {
             1 => {
                 self.end_attempt();
                 // Deploys meet what has just come in.
-                if self.chances.deploy > 0 && self.once_in(20) {
+                if self.chances.deploy > 0 && self.once_in(6) {
                     self.deploy();
                 }
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::history::{Action, Event, Started, Step, Turn, encode_turn};
+use crate::history::{Action, Event, Letter, Started, Step, Turn, encode_turn};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::store::kv::backend::{KeyValue, Write};
@@ -51,6 +51,8 @@ fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
     timers_come_in_order_and_in_pages(&fresh());
     messages_are_kept_in_order_until_they_are_taken(&fresh());
     attempts_are_replaced_and_removed(&fresh());
+    letters_are_kept_in_order_until_they_are_taken(&fresh());
+    an_execution_that_was_continued_leaves_nothing(&fresh());
     who_is_active_is_known_after_any_number_of_changes(&fresh());
     turns_of_any_size_come_back(&fresh());
     ids_that_look_alike_are_apart(&fresh());
@@ -103,7 +105,10 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
         more_messages: false,
         attempts: vec![(CallId(3), attempts.clone())],
         active: true,
-        turn_lens: Vec::new(),
+        turn_lens: [first_turn("x"), turn(2)]
+            .iter()
+            .map(|turn| u32::try_from(encode_turn(turn).unwrap().len()).unwrap())
+            .collect(),
     };
     commit(
         &store,
@@ -326,6 +331,93 @@ fn messages_are_kept_in_order_until_they_are_taken<S: Store>(open: &impl Fn() ->
                 []
             );
         }
+    });
+}
+
+fn letters_are_kept_in_order_until_they_are_taken<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let letter = |n: u64| Letter::Event {
+        to: InstanceId::new(format!("i{n}")).unwrap(),
+        name: EventName::new("go"),
+        // Some take several chunks.
+        data: json(&format!(
+            "\"{}\"",
+            "x".repeat(if n % 10 == 9 { 50_000 } else { 1 })
+        )),
+    };
+    let put = |seq| Op::PutLetter {
+        seq,
+        letter: letter(seq),
+    };
+    let take = |seq| Op::TakeLetter {
+        seq,
+        len: letter(seq).len(),
+    };
+    assert_eq!(store.recover().unwrap().letters, []);
+    commit(&store, 1, (0..300).map(put).collect());
+    commit(
+        &store,
+        2,
+        (0..300).filter(|n| n % 3 != 0).map(take).collect(),
+    );
+    and_reopened(store, open, |store| {
+        let expected: Vec<_> = (0..300).step_by(3).map(|n| (n, letter(n))).collect();
+        assert_eq!(store.recover().unwrap().letters, expected);
+        let verification = store.verify(&mut |_| Ok(())).unwrap();
+        assert_eq!(verification.damages, []);
+    });
+}
+
+fn an_execution_that_was_continued_leaves_nothing<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    let old = header("x", 0, RuntimeStatus::Running, 2);
+    let turns = [first_turn("x"), turn(99)];
+    commit(
+        &store,
+        1,
+        vec![append(0, 1, &turns[0]), append(0, 2, &turns[1]), put(&old)],
+    );
+    let drop_turn = |n: u32, turn: &Turn| Op::DropTurn {
+        number: InstanceNumber(0),
+        execution: ExecutionId(0),
+        turn: n,
+        len: u32::try_from(encode_turn(turn).unwrap().len()).unwrap(),
+    };
+    let Event::Started(mut again) = started("x") else {
+        unreachable!("it is a start")
+    };
+    again.execution = ExecutionId(1);
+    let first = Turn {
+        time: Timestamp(20),
+        steps: vec![Step {
+            event: Event::Started(again),
+            actions: Vec::new(),
+        }],
+    };
+    let new = Header {
+        execution: ExecutionId(1),
+        updated: Timestamp(20),
+        ..header("x", 0, RuntimeStatus::Running, 1)
+    };
+    let append = Op::AppendTurn {
+        number: InstanceNumber(0),
+        execution: ExecutionId(1),
+        turn: 1,
+        record: encode_turn(&first).unwrap(),
+    };
+    let ops = vec![
+        drop_turn(1, &turns[0]),
+        drop_turn(2, &turns[1]),
+        append,
+        replace(&old, &new),
+    ];
+    commit(&store, 2, ops);
+    and_reopened(store, open, |store| {
+        let stored = store.load(&by_id("x"), ALL).unwrap().unwrap();
+        assert_eq!(stored.turns, std::slice::from_ref(&first));
+        let verification = store.verify(&mut |_| Ok(())).unwrap();
+        assert_eq!(verification.damages, []);
+        assert_eq!(verification.turns, 1);
     });
 }
 

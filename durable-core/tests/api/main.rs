@@ -9,7 +9,9 @@
 #![expect(clippy::unused_async, reason = "orchestrators are async")]
 
 mod activities;
+mod again;
 mod bad_input;
+mod children;
 mod copies;
 mod determinism;
 #[cfg(feature = "simulation")]

@@ -217,17 +217,16 @@ impl Story {
         examined.expect(fits, || {
             format!("it has {count} turns, its header says {}", header.turns)
         });
-        let status = match status_of(turns, outstanding) {
-            // It has been continued as new, and its start waits.
-            RuntimeStatus::Pending if header.execution > ExecutionId::default() => {
-                RuntimeStatus::Running
-            }
-            status => status,
+        let continued = header.execution > ExecutionId::default();
+        let status = if continued && turns.is_empty() {
+            // Its start waits.
+            RuntimeStatus::Running
+        } else {
+            status_of(turns, outstanding)
         };
         examined.expect(header.status == status, || {
             format!("its header says {}, its history {status}", header.status)
         });
-        let continued = header.execution > ExecutionId::default();
         let updated = turns.last().map_or(header.created, |(_, turn)| turn.time);
         let fits = header.updated == updated
             || (!exact && header.updated < updated)
