@@ -39,6 +39,8 @@ pub enum FailureKind {
     AlreadyExists,
     /// A bound was exceeded: calls at once, events in a history, or children below children.
     LimitExceeded,
+    /// The worker does not take the instance's version.
+    VersionMismatch,
 }
 
 /// A failure as it stands in history: what kind, the error's type and message, and its causes.
@@ -251,7 +253,8 @@ impl<E: crate::payload::Wire> ActivityError<E> {
             | FailureKind::Serialization
             | FailureKind::PayloadTooLarge
             | FailureKind::AlreadyExists
-            | FailureKind::LimitExceeded => Self::Data(details),
+            | FailureKind::LimitExceeded
+            | FailureKind::VersionMismatch => Self::Data(details),
         }
     }
 }
@@ -279,6 +282,9 @@ pub enum SubOrchestrationError<E> {
     /// instance may have outstanding, how long a history may be.
     #[error("a limit was exceeded: {0}")]
     LimitExceeded(FailureDetails),
+    /// The worker does not take the child's version.
+    #[error("the sub-orchestration's version was refused: {0}")]
+    VersionMismatch(FailureDetails),
     /// The input, the output or the error could not be written or read as JSON, or is too large; or
     /// the id that was given breaks a rule.
     #[error("the sub-orchestration's data could not be used: {0}")]
@@ -305,6 +311,7 @@ impl<E: crate::payload::Wire> SubOrchestrationError<E> {
             | FailureKind::Serialization
             | FailureKind::PayloadTooLarge
             | FailureKind::NotRegistered => Self::Data(details),
+            FailureKind::VersionMismatch => Self::VersionMismatch(details),
         }
     }
 }

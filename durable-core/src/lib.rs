@@ -186,6 +186,7 @@ mod runtime;
 pub mod simulation;
 mod store;
 mod time;
+mod version;
 
 pub use activity::{Activity, ActivityContext, FromActivity, Rejection, Requirements, State};
 pub use failure::{ActivityError, FailureDetails, FailureKind, NoError, SubOrchestrationError};
@@ -209,6 +210,7 @@ pub use store::{
 };
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;
+pub use version::{VersionMatch, VersionMismatch, compare_versions};
 
 #[cfg(feature = "macros")]
 pub use durable_macros::{activity, orchestrator};

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::activity::{Activity, ActivityContext, ActivityFuture, Requirements};
+use crate::failure::{FailureDetails, FailureKind};
 use crate::orchestrator::{Orchestrator, OrchestratorFuture};
 use crate::payload::Payload;
 use crate::replay::OrchestrationContext;
+use crate::version::{VersionMismatch, Versioning};
 
 /// Something a worker can run: an activity or an orchestrator.
 ///
@@ -30,6 +32,7 @@ pub struct Registry {
     orchestrators: BTreeMap<(&'static str, &'static str), RegisteredOrchestrator>,
     activities: BTreeMap<&'static str, RegisteredActivity>,
     duplicates: Vec<String>,
+    pub(crate) versioning: Versioning,
 }
 
 pub(crate) type RunOrchestrator = fn(OrchestrationContext, Payload) -> OrchestratorFuture;
@@ -45,6 +48,28 @@ pub(crate) struct RegisteredActivity {
     definition: TypeId,
     pub(crate) run: fn(ActivityContext, Payload) -> ActivityFuture,
     pub(crate) require: fn(&mut Requirements),
+}
+
+/// What a worker does with an instance.
+#[derive(Clone, Copy)]
+pub(crate) enum Choice {
+    Run(RunOrchestrator),
+    /// It has no such orchestrator, or not in this version.
+    Missing,
+    /// It does not take this version.
+    Mismatch,
+}
+
+/// An orchestrator that fails because the worker does not take its version.
+fn refuse_version(ctx: OrchestrationContext, _: Payload) -> OrchestratorFuture {
+    Box::pin(async move {
+        let text = format!(
+            "the running worker does not take version `{}`",
+            ctx.version()
+        );
+        let failure = FailureDetails::new(FailureKind::VersionMismatch, "durable_core", text);
+        Err(failure.not_retryable())
+    })
 }
 
 /// Everything annotated hands one of these to the linker, for [`Registry::discover`].
@@ -100,8 +125,23 @@ impl Registry {
     }
 
     pub(crate) fn find_orchestrator(&self, name: &str, version: &str) -> Option<RunOrchestrator> {
-        let orchestrator = self.orchestrators.get(&(name, version))?;
+        // What has no version takes every one that is not there itself.
+        let exact = self.orchestrators.get(&(name, version));
+        let orchestrator = exact.or_else(|| self.orchestrators.get(&(name, "")))?;
         Some(orchestrator.run)
+    }
+
+    /// What runs an instance that begins, or goes on.
+    pub(crate) fn choose(&self, name: &str, version: &str, begins: bool) -> Choice {
+        if self.versioning.takes(version) {
+            return self
+                .find_orchestrator(name, version)
+                .map_or(Choice::Missing, Choice::Run);
+        }
+        match self.versioning.mismatch {
+            VersionMismatch::Fail if begins => Choice::Run(refuse_version),
+            VersionMismatch::Fail | VersionMismatch::Reject => Choice::Mismatch,
+        }
     }
 
     pub(crate) fn find_activity(&self, name: &str) -> Option<RegisteredActivity> {

@@ -11,7 +11,10 @@ use crate::store::{Header, InstanceKey, Kind, RuntimeStatus};
 impl<R: Answer> Engine<R> {
     pub(super) fn command(&mut self, command: Command, reply: R) {
         match command {
-            Command::Start(request) => {
+            Command::Start(mut request) => {
+                if request.version.is_empty() {
+                    request.version.clone_from(&self.work.default_version);
+                }
                 let known = self.work.registry.as_ref().filter(|registry| {
                     registry
                         .find_orchestrator(&request.name, &request.version)

@@ -227,6 +227,7 @@ impl<R: Answer> Engine<R> {
             work: Work {
                 config,
                 hub,
+                default_version: String::new(),
                 worker: 0,
                 registry: None,
                 draining: false,
@@ -265,6 +266,12 @@ impl<R: Answer> Engine<R> {
             written: 0,
             damaged: BTreeMap::new(),
         }
+    }
+
+    /// The version of those that are started without one.
+    pub(crate) fn with_default_version(mut self, version: String) -> Self {
+        self.work.default_version = version;
+        self
     }
 
     /// Tells the time, and up to which commit everything is durable.

@@ -282,7 +282,10 @@ impl<R: Answer> Engine<R> {
         }
     }
 
-    fn begin_child(&mut self, seq: u64, started: Box<Started>) {
+    fn begin_child(&mut self, seq: u64, mut started: Box<Started>) {
+        if started.version.is_empty() {
+            started.version.clone_from(&self.work.default_version);
+        }
         let deepest = self.work.config.max_depth;
         match &started.parent {
             Some(parent) if parent.depth > deepest => {

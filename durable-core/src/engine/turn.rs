@@ -9,9 +9,11 @@ use crate::failure::{FailureDetails, FailureKind};
 use crate::history::{Action, Event, Pending, Started, Step, Turn, encode_turn};
 use crate::id::{CallId, ExecutionId};
 use crate::payload::Payload;
+use crate::registry::Choice;
 use crate::replay::{Fed, Identity, Matching, Problem, ProblemKind, Watched};
 use crate::store::{Op, RuntimeStatus, TimerKind};
 use crate::time::Timestamp;
+use crate::version::Versioning;
 
 use super::delivery::insert_first;
 use super::instance::{Body, Instance};
@@ -93,7 +95,7 @@ impl<R> Work<R> {
 
     /// Gives a fresh instance its orchestrator, or parks it.
     fn bring_to_life(&mut self, instance: &mut Instance<R>) {
-        let body = match self.make_watched(instance) {
+        let body = match self.make_watched(instance, true) {
             Ok(Some(watched)) => Body::Live(Box::new(watched)),
             Ok(None) => Body::Parked,
             Err(problem) => {
@@ -104,18 +106,28 @@ impl<R> Work<R> {
         instance.body = body;
     }
 
-    /// The orchestrator of an instance, before its first event; `None` without a worker.
-    fn make_watched(&self, instance: &Instance<R>) -> Result<Option<Watched>, Problem> {
+    /// The orchestrator of an instance, before its first event, of one that begins or goes on; `None`
+    /// without a worker.
+    fn make_watched(
+        &self,
+        instance: &Instance<R>,
+        begins: bool,
+    ) -> Result<Option<Watched>, Problem> {
         let Some(registry) = &self.registry else {
             return Ok(None);
         };
         let identity = &instance.identity;
-        let Some(run) = registry.find_orchestrator(&identity.name, &identity.version) else {
-            return Err(no_orchestrator(
-                &identity.name,
-                &identity.version,
-                &registry.orchestrator_names(),
-            ));
+        let (name, version) = (&identity.name, &identity.version);
+        let run = match registry.choose(name, version, begins) {
+            Choice::Run(run) => run,
+            Choice::Missing => {
+                return Err(no_orchestrator(
+                    name,
+                    version,
+                    &registry.orchestrator_names(),
+                ));
+            }
+            Choice::Mismatch => return Err(not_taken(version, &registry.versioning)),
         };
         let on_foreign = (self.on_foreign_wake)(instance.number());
         Ok(Some(Watched::new(
@@ -133,7 +145,7 @@ impl<R> Work<R> {
             set_problem(instance, None, self.now);
             return;
         }
-        let revived = self.make_watched(instance).and_then(|watched| {
+        let revived = self.make_watched(instance, false).and_then(|watched| {
             let Some(mut watched) = watched else { return Ok(None) };
             for turn in turns {
                 let drifted = watched.replay(turn, Matching::Tolerant)?;
@@ -235,6 +247,7 @@ impl<R> Work<R> {
                 break;
             };
             self.size.events += 1;
+            self.warn_of_length(instance);
             match self.feed(instance, &mail.event) {
                 Ok(Some(step)) => {
                     let actions: usize = step.actions.iter().map(Action::bytes).sum();
@@ -442,6 +455,19 @@ impl<R> Work<R> {
                 }]
             }
             None => actions,
+        }
+    }
+
+    /// A history that comes near its bound is said so once.
+    fn warn_of_length(&self, instance: &Instance<R>) {
+        let limit = self.config.max_history;
+        if instance.events == limit - limit / 4 {
+            tracing::warn!(
+                instance = %instance.header.id,
+                events = instance.events,
+                limit,
+                "its history becomes too long: use `continue_as_new`"
+            );
         }
     }
 
@@ -732,6 +758,21 @@ fn continuation_of(turn: &Turn) -> Option<Continuation> {
         input: input.clone(),
         keep_events: *keep_events,
     })
+}
+
+fn not_taken(version: &str, worker: &Versioning) -> Problem {
+    let shown = |version: &str| match version {
+        "" => "no version".to_owned(),
+        version => format!("version `{version}`"),
+    };
+    let message = format!(
+        "the running worker is of {} and does not take {} ({:?})",
+        shown(&worker.version),
+        shown(version),
+        worker.matching
+    );
+    let report = format!("{message}\nremedy: start a worker that takes it\n");
+    Problem::new(ProblemKind::VersionMismatch, message, report)
 }
 
 fn no_orchestrator(name: &str, version: &str, known: &str) -> Problem {

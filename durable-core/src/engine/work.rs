@@ -27,6 +27,8 @@ pub(crate) type OnForeignWake = Box<dyn Fn(InstanceNumber) -> ForeignWake + Send
 pub(super) struct Work<R> {
     pub(super) config: Config,
     pub(super) hub: u64,
+    /// Of those that are started without one.
+    pub(super) default_version: String,
     /// The worker that runs, or ran last.
     pub(super) worker: WorkerId,
     pub(super) registry: Option<Arc<Registry>>,

@@ -304,6 +304,21 @@ impl OrchestrationContext {
         self.read(|state| state.identity.instance.clone())
     }
 
+    /// The version of this instance: that of its orchestrator, or the one it was started with.
+    /// Compare with [`compare_versions`](crate::compare_versions).
+    #[track_caller]
+    pub fn version(self) -> String {
+        self.read(|state| state.identity.version.clone())
+    }
+
+    /// How many events this execution has lived through, the current one included: the longer a
+    /// history, the longer its replay. [`continue_as_new`](Self::continue_as_new) begins with an empty
+    /// one.
+    #[track_caller]
+    pub fn history_length(self) -> usize {
+        self.read(|state| state.events)
+    }
+
     /// The execution (generation) of this instance.
     #[track_caller]
     pub fn execution_id(self) -> ExecutionId {

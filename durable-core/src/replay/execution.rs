@@ -108,6 +108,7 @@ impl Execution {
     fn advance(&mut self, event: &Event) -> Result<Fed, Trouble> {
         self.polls = 0;
         let changed = self.deliver(event);
+        self.with_state(|state| state.events += usize::from(changed));
         self.poll_until_quiet()?;
         let actions = self.with_state(State::take_emitted).unwrap_or_default();
         Ok(Fed { changed, actions })

@@ -30,6 +30,8 @@ pub enum ProblemKind {
     Undecodable,
     /// A stored record is damaged or missing.
     StoreCorrupt,
+    /// The running worker does not take the instance's version.
+    VersionMismatch,
 }
 
 /// Why an instance does not go on although its status says that it runs.

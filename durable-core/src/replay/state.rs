@@ -105,6 +105,8 @@ pub(super) struct State {
     key: Key,
     pub(super) identity: Arc<Identity>,
     pub(super) now: Timestamp,
+    /// Events that were fed and changed something.
+    pub(super) events: usize,
     pub(super) replaying: bool,
     /// A second copy that only watches; what it logs is logged by the first.
     pub(super) shadow: bool,
@@ -128,6 +130,7 @@ impl State {
             key,
             identity,
             now: Timestamp(0),
+            events: 0,
             replaying: false,
             shadow: false,
             next_call: 0,

@@ -414,6 +414,13 @@ impl<O: Orchestrator> StartOrchestration<O> {
         self
     }
 
+    /// The instance's version. Default: the orchestrator's; of one that has none, the
+    /// [hub's](crate::TaskHubOptions::default_version).
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.start.version = version.into();
+        self
+    }
+
     /// If there is an instance of this id, whatever it is doing or has done, that one is returned
     /// and nothing is started: for a program that may have been killed after it started it.
     /// Default: [`StartError::AlreadyExists`].
@@ -460,7 +467,7 @@ impl StartByName {
         self
     }
 
-    /// The orchestrator's version. Default: the one without a version.
+    /// The orchestrator's version. Default: the [hub's](crate::TaskHubOptions::default_version).
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.0.version = version.into();
         self

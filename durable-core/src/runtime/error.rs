@@ -193,6 +193,10 @@ pub enum OrchestrationError<E> {
     /// [`TaskHubOptions`](crate::TaskHubOptions).
     #[error("the orchestration exceeded a limit: {0}")]
     LimitExceeded(FailureDetails),
+    /// The worker does not take its version:
+    /// [`WorkerBuilder::version_mismatch`](crate::WorkerBuilder::version_mismatch).
+    #[error("the orchestration's version was refused: {0}")]
+    VersionMismatch(FailureDetails),
     /// Its output or error could not be written or read as JSON, or is too large.
     #[error("the orchestration's data could not be used: {0}")]
     Data(FailureDetails),
@@ -223,6 +227,7 @@ impl<E: Wire> OrchestrationError<E> {
             | FailureKind::PayloadTooLarge
             | FailureKind::AlreadyExists => Self::Data(details),
             FailureKind::LimitExceeded => Self::LimitExceeded(details),
+            FailureKind::VersionMismatch => Self::VersionMismatch(details),
         }
     }
 }

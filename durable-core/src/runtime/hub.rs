@@ -367,6 +367,7 @@ impl std::fmt::Debug for Shared {
 #[derive(Clone, Debug)]
 pub struct TaskHubOptions {
     config: Config,
+    default_version: String,
     accept_loss: bool,
     patience: Duration,
     sled: SledOptions,
@@ -378,6 +379,7 @@ impl Default for TaskHubOptions {
     fn default() -> Self {
         Self {
             config: Config::default(),
+            default_version: String::new(),
             accept_loss: false,
             patience: Duration::from_secs(5),
             sled: SledOptions::default(),
@@ -438,6 +440,51 @@ impl TaskHubOptions {
     #[must_use]
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.config.max_payload = bytes.min(MAX_STEP);
+        self
+    }
+
+    /// The version of instances, and children, that are started without one: of orchestrators that
+    /// have no version, and by name. Default: none. At most 256 bytes; of a longer one nothing is
+    /// started ([`StartError::InvalidName`](crate::StartError::InvalidName)).
+    ///
+    /// An instance keeps its version for good. It is run by the orchestrator of its name and version
+    /// that the worker has registered, else by the one of its name that has no version, which can look
+    /// at [`ctx.version()`](crate::OrchestrationContext::version).
+    #[must_use]
+    pub fn default_version(mut self, version: impl Into<String>) -> Self {
+        self.default_version = version.into();
+        self
+    }
+
+    /// The most events that the history of one execution may have; one that goes on then fails with
+    /// [`OrchestrationError::LimitExceeded`](crate::OrchestrationError::LimitExceeded). At three
+    /// quarters of it there is a warning in the log. Default: 1,000,000.
+    ///
+    /// An orchestration without end uses
+    /// [`continue_as_new`](crate::OrchestrationContext::continue_as_new).
+    #[must_use]
+    pub fn max_history(mut self, events: usize) -> Self {
+        self.config.max_history = events;
+        self
+    }
+
+    /// The most activities, timers and children that one instance may have outstanding at once; one
+    /// that asks for more fails with
+    /// [`OrchestrationError::LimitExceeded`](crate::OrchestrationError::LimitExceeded).
+    /// Default: 100,000.
+    #[must_use]
+    pub fn max_outstanding_calls(mut self, calls: usize) -> Self {
+        self.config.max_outstanding = calls;
+        self
+    }
+
+    /// How many levels of children there may be below an instance without a parent; the call of one
+    /// that would be deeper fails with
+    /// [`SubOrchestrationError::LimitExceeded`](crate::SubOrchestrationError::LimitExceeded).
+    /// Default: 1,000.
+    #[must_use]
+    pub fn max_depth(mut self, levels: u32) -> Self {
+        self.config.max_depth = levels;
         self
     }
 
@@ -543,12 +590,13 @@ impl TaskHubOptions {
         #[cfg(feature = "simulation")]
         if let Some(hook) = self.hook {
             let open = move |accept| Ok(Hooked::new(open_sled(accept)?, Arc::clone(&hook)));
-            return TaskHub::launch(open, path, self.config, self.accept_loss, self.patience).await;
+            let engine = (self.config, self.default_version);
+            return TaskHub::launch(open, path, engine, self.accept_loss, self.patience).await;
         }
         TaskHub::launch(
             open_sled,
             path,
-            self.config,
+            (self.config, self.default_version),
             self.accept_loss,
             self.patience,
         )
@@ -562,7 +610,8 @@ impl TaskHubOptions {
     /// See [`TaskHub::in_memory`].
     pub async fn open_in_memory(self) -> Result<TaskHub, OpenError> {
         let open = |_| Ok(MemoryKv::default());
-        TaskHub::launch(open, "memory".into(), self.config, false, self.patience).await
+        let engine = (self.config, self.default_version);
+        TaskHub::launch(open, "memory".into(), engine, false, self.patience).await
     }
 }
 
@@ -570,7 +619,7 @@ impl TaskHub {
     async fn launch<K: KeyValue>(
         open_kv: impl Fn(bool) -> Result<K, OpenError> + Send + 'static,
         path: PathBuf,
-        config: Config,
+        (config, default_version): (Config, String),
         accept_loss: bool,
         patience: Duration,
     ) -> Result<Self, OpenError> {
@@ -589,7 +638,7 @@ impl TaskHub {
             store,
             ended,
             thread,
-        } = launch(open, config).await?;
+        } = launch(open, config, default_version).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 inbox,

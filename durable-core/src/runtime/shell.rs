@@ -117,6 +117,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(super) async fn launch<S: Store>(
     open: impl FnOnce() -> Result<S, OpenError> + Send + 'static,
     config: Config,
+    default_version: String,
 ) -> Result<Launched, OpenError> {
     note_locations();
     let (opened, is_open) = oneshot::channel();
@@ -130,7 +131,10 @@ pub(super) async fn launch<S: Store>(
             // The last thing that this thread does, also if it dies.
             let _ends = ends;
             match open() {
-                Ok(store) => run(store, config, inbox, inputs, jobs, condition, opened),
+                Ok(store) => {
+                    let engine = (config, default_version);
+                    run(store, engine, inbox, inputs, jobs, condition, opened);
+                }
                 Err(error) => drop(opened.send(Err(error))),
             }
         }
@@ -187,7 +191,7 @@ fn died() -> OpenError {
 
 fn run<S: Store>(
     store: S,
-    config: Config,
+    (config, default_version): (Config, String),
     inbox: Inbox,
     inputs: Receiver<ToEngine>,
     jobs: Jobs,
@@ -217,7 +221,8 @@ fn run<S: Store>(
         signing_key: recovered.signing_key,
         hub: recovered.hub,
     };
-    let engine = Engine::new(config, recovered, foreign_wakes(inbox));
+    let engine =
+        Engine::new(config, recovered, foreign_wakes(inbox)).with_default_version(default_version);
     let committer = std::thread::Builder::new()
         .name("durable-commit".into())
         .spawn(move || committer.run(queue));

@@ -17,6 +17,7 @@ use super::shell::ToEngine;
 use crate::activity::{Requirements, States};
 use crate::engine::Input;
 use crate::registry::{Register, Registry};
+use crate::version::{VersionMatch, VersionMismatch};
 
 /// Builds a [`Worker`]: what it can run, with which state, and how much at once.
 #[must_use = "a worker runs nothing until it is started"]
@@ -71,6 +72,44 @@ impl WorkerBuilder {
     /// How long [`Worker::shutdown`] waits for activities that run. Default: 30 seconds.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// The worker's version, that instances are compared with. Default: none.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.registry.versioning.version = version.into();
+        self
+    }
+
+    /// Which instances the worker takes, by their version: for a deploy that must leave instances of
+    /// another version alone. Default: [`VersionMatch::None`], all of them.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{TaskHub, VersionMatch, VersionMismatch};
+    ///
+    /// let hub = TaskHub::options().default_version("2.0").open_in_memory().await?;
+    /// let worker = hub
+    ///     .worker()
+    ///     .version("2.0")
+    ///     .version_match(VersionMatch::CurrentOrOlder)
+    ///     .version_mismatch(VersionMismatch::Reject)
+    ///     .start()
+    ///     .await?;
+    /// # worker.shutdown().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn version_match(mut self, matching: VersionMatch) -> Self {
+        self.registry.versioning.matching = matching;
+        self
+    }
+
+    /// What becomes of an instance that the worker does not take. Default:
+    /// [`VersionMismatch::Reject`].
+    pub fn version_mismatch(mut self, mismatch: VersionMismatch) -> Self {
+        self.registry.versioning.mismatch = mismatch;
         self
     }
 

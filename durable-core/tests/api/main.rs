@@ -27,6 +27,7 @@ mod restart;
 mod space;
 mod stats;
 mod verify;
+mod versions;
 mod waits;
 
 use std::future::IntoFuture;

@@ -28,7 +28,9 @@ pub(crate) async fn make(dir: &Path, numbers: Range<u64>, leave: Leave) -> Resul
         let is_one = |member: &&Member| kinds.contains(&member.kind);
         members.iter().filter(is_one).copied().collect()
     };
-    let hub = TaskHub::open(dir).await?;
+    // Files of two hubs are swapped: they must be of one generation.
+    let options = TaskHub::options().compaction_factor(0);
+    let hub = options.open(dir).await?;
     let client = hub.client();
 
     // What is to be blocked is refused by a worker that does not know it.
