@@ -12,13 +12,13 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use crate::activity::ActivityFuture;
+pub use crate::activity::{ActivityFuture, Attempted};
 pub use crate::orchestrator::OrchestratorFuture;
 pub use crate::payload::Payload;
 pub use crate::registry::{Discovered, Registry};
 pub use inventory::submit;
 
-use crate::activity::{Activity, ActivityContext, FromActivity, Rejection, Requirements};
+use crate::activity::{Activity, ActivityContext, FromActivity, Poll, Rejection, Requirements};
 use crate::failure::{FailureDetails, FailureKind, NoError};
 use crate::orchestrator::Orchestrator;
 use crate::payload::Wire;
@@ -70,6 +70,52 @@ impl<T> Returned<false> for T {
 
     fn split(self) -> Result<T, NoError> {
         Ok(self)
+    }
+}
+
+/// `PollProbe::<T>::IS_POLL`: is `T` a [`Poll`], under whatever alias?
+#[derive(Debug)]
+pub struct PollProbe<T>(PhantomData<T>);
+
+/// The answer "no".
+pub trait NotPoll {
+    /// Whether it is a `Poll`.
+    const IS_POLL: bool = false;
+}
+
+impl<T> NotPoll for PollProbe<T> {}
+
+impl<T, S> PollProbe<Poll<T, S>> {
+    /// Whether it is a `Poll`.
+    pub const IS_POLL: bool = true;
+}
+
+/// Takes what an activity returned apart; `IS_POLL` comes from [`PollProbe`].
+pub trait Polled<const IS_POLL: bool> {
+    /// What its caller gets.
+    type Output;
+    /// What the next attempt gets.
+    type State;
+
+    /// The value as a `Poll`.
+    fn polled(self) -> Poll<Self::Output, Self::State>;
+}
+
+impl<T, S> Polled<true> for Poll<T, S> {
+    type Output = T;
+    type State = S;
+
+    fn polled(self) -> Self {
+        self
+    }
+}
+
+impl<T> Polled<false> for T {
+    type Output = T;
+    type State = ();
+
+    fn polled(self) -> Poll<T> {
+        Poll::Done(self)
     }
 }
 
@@ -197,10 +243,18 @@ pub fn activity_input<A: Activity>(input: &Payload) -> Result<A::Input, FailureD
 /// # Errors
 ///
 /// The activity's own, or that its output cannot be written as JSON.
-pub fn activity_output<A: Activity>(
-    returned: Result<A::Output, FailureDetails>,
-) -> Result<Payload, FailureDetails> {
-    encode_output(&returned?)
+pub fn activity_output<A: Activity, S: Wire>(
+    returned: Result<Poll<A::Output, S>, FailureDetails>,
+) -> Result<Attempted, FailureDetails> {
+    match returned? {
+        Poll::Done(output) => encode_output(&output).map(Attempted::Done),
+        Poll::Again { after, state } => {
+            let state = state
+                .to_payload()
+                .map_err(|error| FailureDetails::serialization("state", &error))?;
+            Ok(Attempted::Again { after, state })
+        }
+    }
 }
 
 /// The input of an orchestrator as it takes it.

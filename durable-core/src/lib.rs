@@ -188,7 +188,9 @@ mod store;
 mod time;
 mod version;
 
-pub use activity::{Activity, ActivityContext, FromActivity, Rejection, Requirements, State};
+pub use activity::{
+    Activity, ActivityContext, FromActivity, Poll, Rejection, Requirements, Resumed, State,
+};
 pub use failure::{ActivityError, FailureDetails, FailureKind, NoError, SubOrchestrationError};
 pub use id::{ExecutionId, InstanceId, InvalidInstanceId};
 pub use orchestrator::Orchestrator;

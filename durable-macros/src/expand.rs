@@ -134,6 +134,12 @@ impl Names {
         let p = self.private();
         quote!(#p::Returned<{ #p::ReturnProbe::<__Return>::IS_RESULT }>)
     }
+
+    /// The trait that takes apart what an activity returns when nothing goes wrong.
+    fn polled(&self) -> TokenStream {
+        let p = self.private();
+        quote!(#p::Polled<{ #p::PollProbe::<__Returned>::IS_POLL }>)
+    }
 }
 
 /// The original, the type, and the implementations in a scope of their own.
@@ -277,7 +283,10 @@ fn types(names: &Names, function: &Function, kind: Kind) -> TokenStream {
     let p = names.private();
     let place = Place::of_output(function);
     let input = input_type(function, kind);
-    let output = place.associated("Output", &quote!(__Return), &names.split());
+    let output = match kind {
+        Kind::Activity => place.associated("Output", &quote!(__Returned), &names.polled()),
+        Kind::Orchestrator => place.associated("Output", &quote!(__Return), &names.split()),
+    };
     let recorded = quote!(#p::Recorded<{ #p::ErrorProbe::<__Raised>::IS_WIRE }>);
     let error = place.associated("Error", &quote!(__Raised), &recorded);
     quote! {
@@ -347,8 +356,12 @@ fn return_types(names: &Names, function: &Function) -> TokenStream {
     };
     quote! {
         #[allow(unused_imports)]
-        use #p::{NoText as _, NotResult as _, NotWire as _, RecordAny as _, RecordError as _};
+        use #p::{
+            NoText as _, NotPoll as _, NotResult as _, NotWire as _, RecordAny as _, RecordError as _,
+        };
         type __Return = #written;
+        #[allow(dead_code)]
+        type __Returned = <__Return as #split>::Output;
         type __Raised = <__Return as #split>::Error;
     }
 }
@@ -444,10 +457,21 @@ fn outcome(names: &Names, kind: Kind, call: &TokenStream) -> TokenStream {
     let split = names.split();
     let write = format_ident!("{}_output", kind.attribute());
     let [returned, error, text] = ["returned", "error", "text"].map(local);
+    let (types, taken) = match kind {
+        Kind::Activity => {
+            let polled = names.polled();
+            (
+                quote!(Self, _),
+                quote!(.map(<__Returned as #polled>::polled)),
+            )
+        }
+        Kind::Orchestrator => (quote!(Self), TokenStream::new()),
+    };
     quote! {{
         let #returned = #call;
-        #p::#write::<Self>(
+        #p::#write::<#types>(
             <__Return as #split>::split(#returned)
+                #taken
                 .map_err(|#error| {
                     let #text = (&#p::Describe(&#error)).durable_text();
                     #p::Raised(#error).durable_record(#text)

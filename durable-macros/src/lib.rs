@@ -56,8 +56,8 @@ use parse::{Function, Kind, Options};
 ///
 /// In any order, all of them owned:
 ///
-/// * `ActivityContext`, `State<T>` and `CancellationToken`, known by these names, are taken from
-///   the attempt that runs. Any other type that implements `FromActivity` is marked:
+/// * `ActivityContext`, `State<T>`, `Resumed<S>` and `CancellationToken`, known by these names, are
+///   taken from the attempt that runs. Any other type that implements `FromActivity` is marked:
 ///   `#[extract] connection: Connection`.
 /// * Everything else is the input: no argument is `()`, one is its own type, several are a tuple.
 ///   A type of your own that is called like one of ours is marked: `#[input] state: State<u32>`.
@@ -66,7 +66,8 @@ use parse::{Function, Kind, Options};
 ///
 /// Anything that serde can write and read, nothing at all, or a `Result` of it, under whatever
 /// alias. An error that serde can write and read comes back to the orchestrator as it is; one that
-/// converts into `Box<dyn Error + Send + Sync>`, such as `std::io::Error`, as its description.
+/// converts into `Box<dyn Error + Send + Sync>`, such as `std::io::Error`, as its description. A
+/// `Poll<T, S>` gives the caller its `T`, or asks for another attempt later.
 ///
 /// A function that is not `async` runs where it may block.
 ///

@@ -87,6 +87,7 @@ pub(crate) enum Known {
     ActivityContext,
     OrchestrationContext,
     State,
+    Resumed,
     CancellationToken,
 }
 
@@ -192,6 +193,7 @@ impl Known {
             ("OrchestrationContext", 0) => Some(Self::OrchestrationContext),
             ("CancellationToken", 0) => Some(Self::CancellationToken),
             ("State", 1) => Some(Self::State),
+            ("Resumed", 1) => Some(Self::Resumed),
             _ => None,
         }
     }

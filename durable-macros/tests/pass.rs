@@ -21,7 +21,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use durable_core::__private::{Payload, Registry};
+use durable_core::__private::{Attempted, Payload, Registry};
 use durable_core::{
     Activity, ActivityContext, CancellationToken, FailureDetails, FailureKind, FromActivity,
     NoError, OrchestrationContext, Orchestrator, Register, Rejection, State, Wire, activity,
@@ -86,8 +86,12 @@ fn json(value: &impl Wire) -> Payload {
 
 /// Runs one attempt as a worker does.
 async fn attempt<A: Activity>(input: A::Input) -> Result<A::Output, FailureDetails> {
-    let output = A::run(context(), json(&input)).await?;
-    Ok(A::Output::from_payload(&output).expect("the output is what it is"))
+    match A::run(context(), json(&input)).await? {
+        Attempted::Done(output) => {
+            Ok(A::Output::from_payload(&output).expect("the output is what it is"))
+        }
+        other @ Attempted::Again { .. } => panic!("{other:?}"),
+    }
 }
 
 fn check_activity<A>(name: &str)
@@ -794,5 +798,45 @@ mod macros {
         has_types::<lend, (String, String), Arc<str>, NoError>();
         assert_eq!(attempt::<from_macro>(()).await, Ok(9));
         check_orchestrator::<orchestrates_from_macro>("orchestrates_from_macro", "");
+    }
+}
+
+mod polls {
+    use super::*;
+    use durable_core::{Poll, Resumed};
+    use std::time::Duration;
+
+    type Later<T> = Poll<T, Vec<u8>>;
+    type Fallible = Result<Later<String>, ChargeError>;
+
+    #[activity]
+    async fn later(Resumed(resumed): Resumed<Vec<u8>>, n: u8) -> Fallible {
+        match resumed {
+            Some(bytes) => Ok(Poll::Done(format!("{bytes:?}"))),
+            None if n == 0 => Err(ChargeError::Declined(0)),
+            None => Ok(Poll::again(Duration::from_secs(9), vec![n])),
+        }
+    }
+
+    #[activity]
+    fn at_once() -> Poll<u32> {
+        Poll::Done(7)
+    }
+
+    #[tokio::test]
+    async fn what_is_polled_is_known_by_type() {
+        has_types::<later, u8, String, ChargeError>();
+        has_types::<at_once, (), u32, NoError>();
+        assert_eq!(attempt::<at_once>(()).await, Ok(7));
+        let again = later::run(context(), json(&3)).await;
+        let expected = Attempted::Again {
+            after: Duration::from_secs(9),
+            state: json(&vec![3_u8]),
+        };
+        assert_eq!(again, Ok(expected));
+        let resumed = ActivityContext::for_test_resumed(&vec![3_u8]).expect("JSON");
+        let done = later::run(resumed, json(&3)).await;
+        assert_eq!(done, Ok(Attempted::Done(json(&"[3]".to_owned()))));
+        assert!(attempt::<later>(0).await.is_err());
     }
 }

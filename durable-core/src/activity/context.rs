@@ -1,13 +1,15 @@
 //! What an activity can ask about the attempt it is running.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use crate::activity::extract::States;
+use crate::activity::extract::{Rejection, States};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
+use crate::payload::{Payload, Wire};
 
 /// The attempt that is running: which instance it is for, which attempt it is, and the key that
 /// makes its effects idempotent. Cheap to clone.
@@ -22,6 +24,8 @@ use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 #[derive(Clone, Debug)]
 pub struct ActivityContext {
     attempt: Arc<Attempt>,
+    /// What comes of it is final.
+    last: Arc<AtomicBool>,
     states: States,
     cancelled: CancellationToken,
     /// Weak: a context may be kept for longer than the attempt.
@@ -39,6 +43,8 @@ pub(crate) struct Attempt {
     pub(crate) activity: Cow<'static, str>,
     /// Counted from 1.
     pub(crate) nth: u32,
+    /// What the attempt before has left.
+    pub(crate) resumed: Option<Payload>,
 }
 
 impl ActivityContext {
@@ -50,6 +56,7 @@ impl ActivityContext {
     ) -> Self {
         Self {
             attempt: Arc::new(attempt),
+            last: Arc::default(),
             states,
             cancelled,
             slot,
@@ -64,6 +71,10 @@ impl ActivityContext {
     /// A context for calling an activity directly in a unit test: instance `test`, first attempt,
     /// no state, never cancelled.
     pub fn for_test() -> Self {
+        Self::of_test(None)
+    }
+
+    fn of_test(resumed: Option<Payload>) -> Self {
         let attempt = Attempt {
             hub: 0,
             instance: InstanceId::new("test").unwrap_or_else(|_| InstanceId::generate()),
@@ -72,6 +83,7 @@ impl ActivityContext {
             call: CallId(0),
             activity: "test".into(),
             nth: 1,
+            resumed,
         };
         Self::new(
             attempt,
@@ -104,6 +116,42 @@ impl ActivityContext {
         self.attempt.nth
     }
 
+    /// What the attempt before has left with [`Poll::again`](crate::Poll::again), `None` for the
+    /// first. As an argument: [`Resumed`](crate::Resumed).
+    ///
+    /// # Errors
+    ///
+    /// If it is of another shape than `S`.
+    pub fn resumed<S: Wire>(&self) -> Result<Option<S>, Rejection> {
+        let resumed = self.attempt.resumed.as_ref();
+        let state = resumed.map(Payload::decode).transpose();
+        state.map_err(|error| Rejection::new(format!("the state to go on from: {error}")))
+    }
+
+    /// Marks an error as one that another attempt cannot mend, and hands it back: if this attempt
+    /// fails, its caller is told so at once, whatever its retry policy says.
+    ///
+    /// ```
+    /// use durable_core::{ActivityContext, activity};
+    ///
+    /// #[activity]
+    /// async fn charge(ctx: ActivityContext, cents: u64) -> Result<(), String> {
+    ///     if cents > 1_000_000 {
+    ///         return Err(ctx.not_retryable("nobody has so much".to_owned()));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn not_retryable<E>(&self, error: E) -> E {
+        self.last.store(true, Ordering::Release);
+        error
+    }
+
+    /// Whether a failure of this attempt is final.
+    pub(crate) fn is_last(&self) -> bool {
+        self.last.load(Ordering::Acquire)
+    }
+
     /// A key that is the same for every attempt at this call and different for every other call
     /// of any instance in any hub, also of one that has used the same id before.
     ///
@@ -131,6 +179,16 @@ impl ActivityContext {
     /// ignore it; what it then returns is not recorded.
     pub fn cancellation_token(&self) -> &CancellationToken {
         &self.cancelled
+    }
+
+    /// A context for a test of an activity that goes on from `state`, as
+    /// [`resumed`](Self::resumed) gives it; as with [`for_test`](Self::for_test) otherwise.
+    ///
+    /// # Errors
+    ///
+    /// What serde says if `state` cannot be written as JSON.
+    pub fn for_test_resumed<S: Wire>(state: &S) -> Result<Self, serde_json::Error> {
+        state.to_payload().map(Some).map(Self::of_test)
     }
 
     pub(crate) fn states(&self) -> &States {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::context::ActivityContext;
+use crate::payload::Wire;
 
 /// The values given to the worker with `.state(..)`, by type.
 #[derive(Clone, Default)]
@@ -135,6 +136,18 @@ impl<T: Clone + Send + Sync + 'static> FromActivity for State<T> {
 
     fn require(requirements: &mut Requirements) {
         requirements.state::<T>();
+    }
+}
+
+/// What the attempt before has left with [`Poll::again`](crate::Poll::again), `None` for the first.
+///
+/// State of another shape than `S`, say of an older version of the code, is a failed attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resumed<S>(pub Option<S>);
+
+impl<S: Wire> FromActivity for Resumed<S> {
+    fn from_activity(ctx: &ActivityContext) -> Result<Self, Rejection> {
+        ctx.resumed().map(Self)
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod context;
 mod extract;
+mod poll;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::failure::FailureDetails;
 use crate::payload::{Payload, Wire};
@@ -12,11 +14,27 @@ use crate::payload::{Payload, Wire};
 pub use context::ActivityContext;
 pub(crate) use context::Attempt;
 pub(crate) use extract::States;
-pub use extract::{FromActivity, Rejection, Requirements, State};
+pub use extract::{FromActivity, Rejection, Requirements, Resumed, State};
+pub use poll::Poll;
 
-/// What an activity's body becomes: its output or its failure, as they are recorded.
+/// What an activity's body becomes: how the attempt ended, as it is recorded.
 #[doc(hidden)]
-pub type ActivityFuture = Pin<Box<dyn Future<Output = Result<Payload, FailureDetails>> + Send>>;
+pub type ActivityFuture = Pin<Box<dyn Future<Output = Result<Attempted, FailureDetails>> + Send>>;
+
+/// How an attempt ended that has not failed.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempted {
+    /// With the activity's output.
+    Done(Payload),
+    /// It wants to be made once more.
+    Again {
+        /// So long from now.
+        after: Duration,
+        /// With this to go on from.
+        state: Payload,
+    },
+}
 
 /// An activity: a step of an orchestration that may do anything, and that runs at least once.
 ///
@@ -30,7 +48,7 @@ pub type ActivityFuture = Pin<Box<dyn Future<Output = Result<Payload, FailureDet
 pub trait Activity: 'static {
     /// What it is called with; a tuple if it takes several inputs, `()` if none.
     type Input: Wire;
-    /// What it returns.
+    /// What its caller gets: what it returns, or what is in a [`Poll`] that it returns.
     type Output: Wire;
     /// The error it returns, or [`FailureDetails`] if that error cannot be written as JSON.
     type Error: Wire;

@@ -263,6 +263,7 @@ fn mistakes(kv: &MemoryKv) -> Vec<(&'static str, Op)> {
     let attempts = Attempts {
         failed: 1,
         due: Timestamp(1),
+        state: None,
     };
     let event = Event::TimerFired { call };
     let put_header = |name, change: fn(&mut Header)| {

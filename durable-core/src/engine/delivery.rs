@@ -1,14 +1,14 @@
 //! Handing what has happened to the instance it concerns.
 
+use crate::activity::Attempted;
 use crate::engine::instance::{Body, Instance};
 use crate::engine::mailbox::Mail;
 use crate::engine::message::{ActivityKey, Response};
-use crate::engine::work::{Work, set_problem};
+use crate::engine::work::{Next, Work, set_problem};
 use crate::engine::{Answer, Config, Engine, Want};
 use crate::failure::FailureDetails;
 use crate::history::{Event, Pending};
 use crate::id::InstanceNumber;
-use crate::payload::Payload;
 use crate::store::{InstanceKey, TimerKey, TimerKind};
 use crate::time::Timestamp;
 
@@ -148,22 +148,27 @@ fn attempt_ended<R>(
     work: &mut Work<R>,
     instance: &mut Instance<R>,
     key: ActivityKey,
-    result: Result<Payload, FailureDetails>,
+    result: Result<Attempted, FailureDetails>,
 ) -> bool {
     work.running.remove(&key);
     let call = key.call;
-    let options = match instance.outstanding.get(call) {
-        Some(Pending::Activity { options, .. }) if key.execution == instance.header.execution => {
-            options.clone()
-        }
-        Some(_) | None => return false,
-    };
+    let outstanding = matches!(
+        instance.outstanding.get(call),
+        Some(Pending::Activity { .. })
+    );
+    if !outstanding || key.execution != instance.header.execution {
+        return false;
+    }
     let event = match result {
-        Ok(output) => Event::ActivityCompleted { call, output },
-        Err(failure) if work.retry(instance, call, options.retry.as_ref(), &failure) => {
+        Ok(Attempted::Done(output)) => Event::ActivityCompleted { call, output },
+        Ok(Attempted::Again { after, state }) => {
+            work.ask_again(instance, call, after, state);
             return false;
         }
-        Err(failure) => Event::ActivityFailed { call, failure },
+        Err(failure) => match work.after_failure(instance, call, &failure) {
+            Next::Fails => Event::ActivityFailed { call, failure },
+            Next::IsRetried | Next::IsLost => return false,
+        },
     };
     instance.mailbox.push(Mail::new(event));
     true

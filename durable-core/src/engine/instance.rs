@@ -131,9 +131,11 @@ impl<R> Instance<R> {
         self.outstanding = Outstanding::default();
         self.event_ids = EventIds::default();
         self.events = 0;
-        for step in turns.iter().flat_map(|turn| &turn.steps) {
-            self.outstanding.follow(step);
-            self.note_event(&step.event);
+        for turn in turns {
+            for step in &turn.steps {
+                self.outstanding.follow(step, turn.time);
+                self.note_event(&step.event);
+            }
         }
         self.turns = u32::try_from(turns.len()).unwrap_or(u32::MAX);
         let started = turns
@@ -232,10 +234,12 @@ impl<R> Instance<R> {
             Body::Live(watched) => watched.bytes(),
             Body::Fresh | Body::Parked | Body::Ended => 0,
         };
+        let state = |attempts: &Attempts| attempts.state.as_ref().map_or(0, Payload::len);
         FRAME
             + body
             + self.mailbox.bytes()
             + self.outstanding.bytes()
+            + self.attempts.values().map(state).sum::<usize>()
             + self.input.as_ref().map_or(0, Payload::len)
     }
 }

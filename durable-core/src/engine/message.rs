@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::activity::Attempted;
 use crate::engine::commit::Size;
 use crate::failure::FailureDetails;
 use crate::history::{Action, Event, Turn};
@@ -25,7 +26,7 @@ pub(crate) enum Input<R> {
         worker: WorkerId,
         key: ActivityKey,
         attempt: u32,
-        result: Result<Payload, FailureDetails>,
+        result: Result<Attempted, FailureDetails>,
     },
     /// Somebody outside has woken the orchestrator of this instance.
     ForeignWake(InstanceNumber),
@@ -240,6 +241,8 @@ pub(crate) struct Dispatch {
     pub(crate) name: Cow<'static, str>,
     pub(crate) input: Payload,
     pub(crate) attempt: u32,
+    /// What the attempt before has left to this one.
+    pub(crate) state: Option<Payload>,
     pub(crate) timeout: Option<Duration>,
     /// What runs, if it is not the registered activity of that name.
     pub(crate) step: Option<InlineStep>,

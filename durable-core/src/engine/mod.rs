@@ -35,10 +35,10 @@ mod work;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::activity::Attempted;
 use crate::failure::FailureDetails;
 use crate::history::Letter;
 use crate::id::{InstanceId, InstanceNumber};
-use crate::payload::Payload;
 use crate::replay::Problem;
 use crate::store::{InstanceKey, Recovered, Stored, TimerKey};
 use crate::time::Timestamp;
@@ -203,7 +203,7 @@ enum Want<R> {
     AttemptEnded {
         worker: WorkerId,
         key: ActivityKey,
-        result: Result<Payload, FailureDetails>,
+        result: Result<Attempted, FailureDetails>,
     },
     Fire(TimerKey),
     Load,

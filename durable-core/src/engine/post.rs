@@ -12,7 +12,7 @@ use crate::engine::delivery::insert_first;
 use crate::engine::instance::{Body, Instance};
 use crate::engine::mailbox::Mail;
 use crate::engine::message::Snapshot;
-use crate::engine::work::{Work, timer_key};
+use crate::engine::work::{Next, Work, timer_key};
 use crate::engine::{Answer, Engine, Want};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::{Action, Event, Letter, Parent, Pending, Started};
@@ -134,6 +134,7 @@ impl<R> Work<R> {
             version,
             input,
             options,
+            since: _,
         }) = instance.outstanding.get(call)
         else {
             return;
@@ -375,27 +376,26 @@ fn child_ended<R>(
     result: Result<Payload, FailureDetails>,
 ) -> bool {
     let call = parent.call;
-    let retry = match instance.outstanding.get(call) {
-        Some(Pending::Child { options, .. })
+    match instance.outstanding.get(call) {
+        Some(Pending::Child { .. })
             if *parent == instance.as_parent(call)
                 && !instance.answered().contains(&call)
-                && !matches!(instance.body, Body::Ended) =>
-        {
-            options.retry.clone()
-        }
+                && !matches!(instance.body, Body::Ended) => {}
         // It is no longer waited for.
         _ => {
             work.settle(seq);
             return false;
         }
-    };
+    }
     let event = match result {
         Ok(output) => Event::ChildCompleted { call, output },
-        Err(failure) if work.retry(instance, call, retry.as_ref(), &failure) => {
-            work.settle(seq);
-            return false;
-        }
-        Err(failure) => Event::ChildFailed { call, failure },
+        Err(failure) => match work.after_failure(instance, call, &failure) {
+            Next::Fails => Event::ChildFailed { call, failure },
+            Next::IsRetried | Next::IsLost => {
+                work.settle(seq);
+                return false;
+            }
+        },
     };
     instance.mailbox.push(Mail::letter(seq)(event));
     true

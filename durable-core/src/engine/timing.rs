@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::activity::{Activity, ActivityContext, ActivityFuture, Requirements};
+use crate::activity::{Activity, ActivityContext, ActivityFuture, Attempted, Requirements};
 use crate::engine::driver::{Driver, id};
 use crate::engine::{Command, Config, Dispatch, Fetch, Input, Response, StartRequest};
 use crate::failure::{FailureDetails, FailureKind, NoError};
@@ -96,6 +96,7 @@ pub(super) fn end(
     dispatch: Dispatch,
     result: Result<Payload, FailureDetails>,
 ) {
+    let result = result.map(Attempted::Done);
     driver.engine.handle(Input::AttemptEnded {
         worker: dispatch.worker,
         key: dispatch.key,

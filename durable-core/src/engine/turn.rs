@@ -677,7 +677,7 @@ impl<R> Work<R> {
 impl<R> Taken<R> {
     fn follow(&mut self, instance: &mut Instance<R>, step: Step) {
         instance.note_event(&step.event);
-        let closed = instance.outstanding.follow(&step);
+        let closed = instance.outstanding.follow(&step, self.turn.time);
         let answered = answered_by(&step.event);
         let leaves_children = matches!(
             step.event,

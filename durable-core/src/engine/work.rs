@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::failure::FailureDetails;
 use crate::history::Pending;
 use crate::id::{CallId, InstanceNumber};
+use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::{ForeignWake, Problem, ProblemKind};
 use crate::retry::RetryPolicy;
@@ -219,6 +221,7 @@ impl<R> Work<R> {
             input,
             options,
             inline,
+            since: _,
         }) = instance.outstanding.get(call)
         else {
             return;
@@ -241,11 +244,11 @@ impl<R> Work<R> {
             return;
         }
         let key = instance.key_of(call);
-        let attempt = instance
-            .attempts
-            .get(&call)
-            .map_or(0, |attempts| attempts.failed)
-            + 1;
+        let before = instance.attempts.get(&call);
+        let attempt = before.map_or(0, |attempts| attempts.failed) + 1;
+        let state = before
+            .and_then(|attempts| attempts.state.clone())
+            .filter(|_| !planted!(ForgetState));
         if self.running.contains_key(&key) && !planted!(DispatchTwice) {
             return;
         }
@@ -257,49 +260,102 @@ impl<R> Work<R> {
             name: name.clone(),
             input: input.clone(),
             attempt,
+            state,
             timeout: options.timeout,
             step,
         }));
     }
 
-    /// A failed attempt: `true` if another one follows, which is then noted and armed.
-    pub(super) fn retry(
+    /// A failed attempt, and what follows it; a retry is noted and armed.
+    pub(super) fn after_failure(
         &mut self,
         instance: &mut Instance<R>,
         call: CallId,
-        policy: Option<&RetryPolicy>,
         failure: &FailureDetails,
-    ) -> bool {
+    ) -> Next {
+        let (policy, is_asked, since) = match instance.outstanding.get(call) {
+            Some(Pending::Activity { options, since, .. }) => {
+                (options.retry.as_ref(), options.retry_if, *since)
+            }
+            Some(Pending::Child { options, since, .. }) => (options.retry.as_ref(), false, *since),
+            Some(Pending::Timer { .. }) | None => return Next::Fails,
+        };
+        let before = instance.attempts.get(&call);
+        let failed = before.map_or(0, |attempts| attempts.failed) + 1;
+        let state = before.and_then(|attempts| attempts.state.clone());
+        let policy = policy.filter(|_| failure.is_retryable());
+        let Some(due) =
+            policy.and_then(|policy| self.retry_due(instance, call, policy, failed, since))
+        else {
+            return Next::Fails;
+        };
+        match &instance.body {
+            Body::Live(watched) if !watched.retries(call, failure) && !planted!(AskNobody) => {
+                return Next::Fails;
+            }
+            // Nobody is there to be asked. It is made again once somebody is.
+            Body::Fresh | Body::Parked | Body::Ended if is_asked => return Next::IsLost,
+            Body::Live(_) | Body::Fresh | Body::Parked | Body::Ended => {}
+        }
+        self.note_attempts(instance, call, Attempts { failed, due, state });
+        Next::IsRetried
+    }
+
+    fn retry_due(
+        &self,
+        instance: &Instance<R>,
+        call: CallId,
+        policy: &RetryPolicy,
+        failed: u32,
+        since: Timestamp,
+    ) -> Option<Timestamp> {
+        let InstanceNumber(number) = instance.number();
+        let execution = instance.header.execution;
+        let seed = format!("{:x}\0{number}\0{execution}\0{call}\0{failed}", self.hub);
+        let one_more = u32::from(planted!(OneAttemptMore) && failed > 1);
+        let since = if planted!(RetryTooLate) {
+            self.now
+        } else {
+            since
+        };
+        let due = policy.due_after(failed - one_more, since, self.now, &seed)?;
+        if planted!(RetryEarly) {
+            return Some(Timestamp(self.now.0 + (due.0 - self.now.0) / 2));
+        }
+        Some(due)
+    }
+
+    /// An attempt that wants to be made once more: that is no failure.
+    pub(super) fn ask_again(
+        &mut self,
+        instance: &mut Instance<R>,
+        call: CallId,
+        after: Duration,
+        state: Payload,
+    ) {
         let failed = instance
             .attempts
             .get(&call)
-            .map_or(0, |attempts| attempts.failed)
-            + 1;
-        let delay = policy
-            .and_then(|policy| {
-                let one_more = u32::from(planted!(OneAttemptMore) && failed > 1);
-                policy.delay_after(failed - one_more)
-            })
-            .map(|delay| {
-                if planted!(RetryEarly) {
-                    delay / 2
-                } else {
-                    delay
-                }
-            });
-        let Some(delay) = delay.filter(|_| failure.is_retryable()) else {
-            return false;
+            .map_or(0, |attempts| attempts.failed);
+        let attempts = Attempts {
+            failed,
+            due: self.now.deadline_after(after),
+            state: Some(state),
         };
-        let due = self.now.deadline_after(delay);
-        let attempts = Attempts { failed, due };
+        self.note_attempts(instance, call, attempts);
+    }
+
+    /// What is known of a call's attempts from now on, and when the next one begins.
+    fn note_attempts(&mut self, instance: &mut Instance<R>, call: CallId, attempts: Attempts) {
         let number = instance.number();
         instance.last_commit = self.commit();
         self.forget_attempts(instance, call);
+        let (execution, due) = (instance.header.execution, attempts.due);
         instance.attempts.insert(call, attempts.clone());
-        let execution = instance.header.execution;
         if planted!(ForgetAttempts) {
-            return true;
+            return;
         }
+        self.size.bytes += attempts.state.as_ref().map_or(0, Payload::len);
         self.ops.push(Op::PutAttempts {
             number,
             execution,
@@ -307,8 +363,17 @@ impl<R> Work<R> {
             attempts,
         });
         self.put_timer(timer_key(instance, call, due, TimerKind::Retry));
-        true
     }
+}
+
+/// What follows a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    IsRetried,
+    /// The failure is the call's.
+    Fails,
+    /// It is as if it had not been made.
+    IsLost,
 }
 
 /// The timer's entry in the index.

@@ -61,6 +61,7 @@ mod tests {
         let options = ActivityOptions {
             retry: Some(RetryPolicy::exponential(5, Duration::from_secs(1))),
             timeout: Some(Duration::from_millis(1)),
+            retry_if: true,
         };
         let call = CallId(3);
         let name = EventName::new("Go");

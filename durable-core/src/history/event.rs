@@ -201,6 +201,8 @@ pub(crate) struct ActivityOptions {
     pub(crate) retry: Option<RetryPolicy>,
     /// The longest one attempt may take.
     pub(crate) timeout: Option<Duration>,
+    /// The orchestrator's code is asked whether an error is to be retried.
+    pub(crate) retry_if: bool,
 }
 
 /// How a child is to be begun.

@@ -29,6 +29,8 @@ pub(crate) enum Pending {
         input: Payload,
         options: ActivityOptions,
         inline: bool,
+        /// When it was scheduled.
+        since: Timestamp,
     },
     Timer {
         due: Timestamp,
@@ -39,6 +41,8 @@ pub(crate) enum Pending {
         version: Cow<'static, str>,
         input: Payload,
         options: ChildOptions,
+        /// When it was asked for.
+        since: Timestamp,
     },
 }
 
@@ -58,12 +62,13 @@ impl Pending {
 
 impl Outstanding {
     /// Follows one step of the history. What it returns is no longer waited for: the call that the
-    /// event answered, calls that were cancelled, and everything once the execution has ended.
-    pub(crate) fn follow(&mut self, step: &Step) -> Vec<(CallId, Pending)> {
+    /// event answered, calls that were cancelled, and everything once the execution has ended. `time`
+    /// is its turn's.
+    pub(crate) fn follow(&mut self, step: &Step, time: Timestamp) -> Vec<(CallId, Pending)> {
         let mut closed = Vec::new();
         self.follow_event(&step.event, &mut closed);
         for action in &step.actions {
-            self.follow_action(action, &mut closed);
+            self.follow_action(action, time, &mut closed);
         }
         if self.ended {
             closed.extend(std::mem::take(&mut self.calls));
@@ -87,7 +92,12 @@ impl Outstanding {
         }
     }
 
-    fn follow_action(&mut self, action: &Action, closed: &mut Vec<(CallId, Pending)>) {
+    fn follow_action(
+        &mut self,
+        action: &Action,
+        time: Timestamp,
+        closed: &mut Vec<(CallId, Pending)>,
+    ) {
         match action {
             Action::ScheduleActivity {
                 call,
@@ -101,6 +111,7 @@ impl Outstanding {
                     input: input.clone(),
                     options: options.clone(),
                     inline: *inline,
+                    since: time,
                 };
                 self.open(*call, activity);
             }
@@ -121,6 +132,7 @@ impl Outstanding {
                     version: version.clone(),
                     input: input.clone(),
                     options: options.clone(),
+                    since: time,
                 };
                 self.open(*call, child);
             }

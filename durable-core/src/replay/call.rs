@@ -10,14 +10,17 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::FusedFuture;
 use serde::{Deserialize, Serialize};
 
-use super::state::{InlineStep, Key, Kind, Outcome, State, drop_op, poll_op, with_state};
-use crate::failure::{ActivityError, FailureDetails, FailureKind};
+use super::state::{
+    ActivityCode, InlineStep, Key, Kind, Outcome, State, drop_op, poll_op, with_state,
+};
+use crate::failure::{ActivityError, FailureDetails, FailureKind, revive};
 use crate::history::{Action, ActivityOptions};
 use crate::id::{CallId, EventName};
 use crate::payload::{Payload, Wire};
@@ -201,7 +204,7 @@ struct ActivityRequest {
     name: Cow<'static, str>,
     input: Payload,
     options: ActivityOptions,
-    step: Option<InlineStep>,
+    code: ActivityCode,
 }
 
 impl Request for ActivityRequest {
@@ -210,9 +213,9 @@ impl Request for ActivityRequest {
             name,
             input,
             options,
-            step,
+            code,
         } = self;
-        let inline = step.is_some();
+        let inline = code.step.is_some();
         let action = Action::ScheduleActivity {
             call,
             name,
@@ -220,7 +223,7 @@ impl Request for ActivityRequest {
             options,
             inline,
         };
-        Ok((step.map_or(Kind::Activity, Kind::Inline), action))
+        Ok((Kind::Activity(code), action))
     }
 }
 
@@ -238,7 +241,10 @@ impl<T: Wire, E: Wire> ActivityCall<T, E> {
                 name,
                 input,
                 options,
-                step,
+                code: ActivityCode {
+                    step,
+                    retry_if: None,
+                },
             }),
             Err(error) => Err(FailureDetails::serialization("input", &error)),
         };
@@ -252,19 +258,62 @@ impl<T: Wire, E: Wire> ActivityCall<T, E> {
     ///
     /// Default: the first failure is the caller's.
     pub fn retry(self, policy: RetryPolicy) -> Self {
-        self.with_options(|options| options.retry = Some(policy))
+        self.with_request(|request| request.options.retry = Some(policy))
+    }
+
+    /// Tries it again after an error of its own only if `retryable` says so; without a
+    /// [retry policy](Self::retry) it is never asked. Other failures (a panic, a timeout, an error
+    /// that is not of the shape `E`) are retried as the policy says.
+    ///
+    /// It is part of the orchestrator's code: after a restart the code as it is then is asked. It
+    /// must decide by the error alone, without the orchestrator's context; if it panics, the error is
+    /// not retried.
+    ///
+    /// ```
+    /// # use durable_core::{ActivityError, OrchestrationContext, RetryPolicy, activity, orchestrator};
+    /// # use serde::{Deserialize, Serialize};
+    /// # use std::time::Duration;
+    /// #[derive(Debug, Serialize, Deserialize)]
+    /// enum ChargeError {
+    ///     Declined,
+    ///     Busy,
+    /// }
+    ///
+    /// #[activity]
+    /// async fn charge(cents: u64) -> Result<(), ChargeError> {
+    ///     if cents > 100 { Err(ChargeError::Declined) } else { Err(ChargeError::Busy) }
+    /// }
+    ///
+    /// #[orchestrator]
+    /// async fn order(ctx: OrchestrationContext, cents: u64) -> Result<(), ActivityError<ChargeError>> {
+    ///     ctx.call_activity::<charge>(cents)
+    ///         .retry(RetryPolicy::exponential(5, Duration::from_secs(1)))
+    ///         .retry_if(|error| matches!(error, ChargeError::Busy))
+    ///         .await
+    /// }
+    /// ```
+    pub fn retry_if(self, retryable: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        let retry_if = move |failure: &FailureDetails| {
+            let own = failure.kind() == FailureKind::Application;
+            let error = own.then(|| revive::<E>(failure).ok()).flatten();
+            error.is_none_or(|error| retryable(&error))
+        };
+        self.with_request(|request| {
+            request.options.retry_if = true;
+            request.code.retry_if = Some(Arc::new(retry_if));
+        })
     }
 
     /// The longest one attempt may take; after that its token fires and it counts as failed.
     ///
     /// Default: as long as it likes.
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.with_options(|options| options.timeout = Some(timeout))
+        self.with_request(|request| request.options.timeout = Some(timeout))
     }
 
-    fn with_options(mut self, change: impl FnOnce(&mut ActivityOptions)) -> Self {
+    fn with_request(mut self, change: impl FnOnce(&mut ActivityRequest)) -> Self {
         if let Some(request) = self.call.request_mut() {
-            change(&mut request.options);
+            change(request);
         }
         self
     }

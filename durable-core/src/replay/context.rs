@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::call::{ActivityCall, EventCall, TimerCall, too_many};
 use super::child::{ContinueAsNew, SubOrchestrationCall, invalid_id};
 use super::state::{Identity, InlineStep, Key, State, with_state};
-use crate::activity::{Activity, ActivityFuture};
+use crate::activity::{Activity, ActivityFuture, Attempted};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::Action;
 use crate::id::{EventName, ExecutionId, InstanceId, InvalidInstanceId, MAX_NAME};
@@ -95,6 +95,7 @@ impl OrchestrationContext {
                 })?;
                 output
                     .to_payload()
+                    .map(Attempted::Done)
                     .map_err(|error| FailureDetails::serialization("output", &error))
             })
         };

@@ -339,7 +339,21 @@ impl Execution {
 
     /// The code of a call that runs inline.
     pub(crate) fn inline(&self, call: CallId) -> Option<InlineStep> {
-        self.state.as_ref()?.inline(call)
+        self.state.as_ref()?.activity_code(call)?.step.clone()
+    }
+
+    /// Whether the orchestrator's code would retry a call that failed so. Its own code runs here.
+    pub(crate) fn retries(&self, call: CallId, failure: &FailureDetails) -> bool {
+        let code = |state: &State| state.activity_code(call)?.retry_if.clone();
+        let Some(retry_if) = self.state.as_deref().and_then(code) else {
+            return true;
+        };
+        // Dropping what it holds is foreign code, too.
+        panics::catch(move || retry_if(failure)).unwrap_or_else(|panicked| {
+            let text = panicked.text();
+            tracing::error!(%call, "the predicate of a retry panicked: {text}");
+            false
+        })
     }
 
     /// Payload bytes held, for the bound on what stays in memory.

@@ -181,7 +181,11 @@ pub(super) fn describe(action: Option<&Action>) -> String {
             options,
             inline,
         } => {
-            let ActivityOptions { retry, timeout } = options;
+            let ActivityOptions {
+                retry,
+                timeout,
+                retry_if,
+            } = options;
             let mut text = if *inline {
                 format!("step {call} `{name}`")
             } else {
@@ -192,6 +196,9 @@ pub(super) fn describe(action: Option<&Action>) -> String {
             }
             if let Some(timeout) = timeout {
                 let _ = write!(text, ", timeout {timeout:?}");
+            }
+            if *retry_if {
+                text.push_str(", retried if its error is");
             }
             text
         }

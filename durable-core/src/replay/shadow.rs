@@ -11,6 +11,7 @@ use super::problem::{Place, Problem, ProblemKind};
 use super::silence::silence;
 use super::state::{Identity, InlineStep};
 use super::waker::ForeignWake;
+use crate::failure::FailureDetails;
 use crate::history::{Event, Turn};
 use crate::id::{CallId, EventName};
 use crate::payload::Payload;
@@ -111,6 +112,11 @@ impl Watched {
     /// See [`Execution::inline`].
     pub(crate) fn inline(&self, call: CallId) -> Option<InlineStep> {
         self.main.inline(call)
+    }
+
+    /// See [`Execution::retries`].
+    pub(crate) fn retries(&self, call: CallId, failure: &FailureDetails) -> bool {
+        self.main.retries(call, failure)
     }
 
     /// Bytes this holds: payloads, and an estimate for each open call.

@@ -72,9 +72,19 @@ pub(super) struct Arrived {
 /// A step of an orchestrator's own code that runs as an activity: makes one attempt.
 pub(crate) type InlineStep = Arc<dyn Fn() -> ActivityFuture + Send + Sync>;
 
+/// An orchestrator's own code that decides whether a failed attempt is to be retried.
+pub(crate) type RetryIf = Arc<dyn Fn(&FailureDetails) -> bool + Send + Sync>;
+
+/// What the orchestrator's code adds to the call of an activity.
+#[derive(Clone, Default)]
+pub(super) struct ActivityCode {
+    /// What runs, if it is part of the orchestrator.
+    pub(super) step: Option<InlineStep>,
+    pub(super) retry_if: Option<RetryIf>,
+}
+
 pub(super) enum Kind {
-    Activity,
-    Inline(InlineStep),
+    Activity(ActivityCode),
     Timer,
     Event(EventName),
     Child,
@@ -83,8 +93,7 @@ pub(super) enum Kind {
 impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Activity => "Activity",
-            Self::Inline(_) => "Inline",
+            Self::Activity(_) => "Activity",
             Self::Timer => "Timer",
             Self::Event(_) => "Event",
             Self::Child => "Child",
@@ -256,7 +265,7 @@ impl State {
         let op = self.ops.get_mut(&call)?;
         let fits = matches!(
             (&op.kind, &outcome),
-            (Kind::Activity | Kind::Inline(_), Outcome::Activity(_))
+            (Kind::Activity(_), Outcome::Activity(_))
                 | (Kind::Child, Outcome::Child(_))
                 | (Kind::Timer, Outcome::Timer)
         );
@@ -347,11 +356,11 @@ impl State {
         dropped
     }
 
-    /// The code of a call that runs inline.
-    pub(super) fn inline(&self, call: CallId) -> Option<InlineStep> {
+    /// What the orchestrator's code adds to the call of an activity that goes on.
+    pub(super) fn activity_code(&self, call: CallId) -> Option<&ActivityCode> {
         match &self.ops.get(&call)?.kind {
-            Kind::Inline(step) => Some(Arc::clone(step)),
-            Kind::Activity | Kind::Timer | Kind::Event(_) | Kind::Child => None,
+            Kind::Activity(code) => Some(code),
+            Kind::Timer | Kind::Event(_) | Kind::Child => None,
         }
     }
 

@@ -14,7 +14,7 @@ use tracing::{Instrument, Span};
 
 use super::shell::{Inbox, Permit, ToEngine};
 use super::waiting::Waiting;
-use crate::activity::{ActivityContext, Attempt, States};
+use crate::activity::{ActivityContext, Attempt, Attempted, States};
 use crate::engine::{ActivityKey, Dispatch, Input, WorkerId};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::payload::Payload;
@@ -198,7 +198,7 @@ impl Runner {
         dispatch: Dispatch,
         token: CancellationToken,
         slot: &Slot,
-    ) -> Option<Result<Payload, FailureDetails>> {
+    ) -> Option<Result<Attempted, FailureDetails>> {
         let timeout = dispatch.timeout;
         let body = self.body(dispatch, token.clone(), slot);
         let limited = async {
@@ -219,9 +219,18 @@ impl Runner {
             return None;
         }
         Some(match result {
-            Ok(Ok(output)) => self.within_limit("output", &output).map(|()| output),
+            Ok(Ok(attempted)) => {
+                let fits = match &attempted {
+                    Attempted::Done(output) => self.within_limit("an output", output),
+                    Attempted::Again { state, .. } => self.within_limit("a state", state),
+                };
+                fits.map(|()| attempted)
+            }
             Ok(Err(failure)) => Err(match failure.value() {
-                Some(value) => self.within_limit("error", value).err().unwrap_or(failure),
+                Some(value) => self
+                    .within_limit("an error", value)
+                    .err()
+                    .unwrap_or(failure),
                 None => failure,
             }),
             Err(limit) => {
@@ -244,7 +253,7 @@ impl Runner {
         dispatch: Dispatch,
         token: CancellationToken,
         slot: &Slot,
-    ) -> Result<Payload, FailureDetails> {
+    ) -> Result<Attempted, FailureDetails> {
         let Dispatch {
             worker: _,
             key,
@@ -252,6 +261,7 @@ impl Runner {
             name,
             input,
             attempt,
+            state,
             timeout: _,
             step,
         } = dispatch;
@@ -274,12 +284,17 @@ impl Runner {
             call: key.call,
             activity: name,
             nth: attempt,
+            resumed: state,
         };
-        (activity.run)(
-            ActivityContext::new(attempt, self.states.clone(), token, Arc::downgrade(slot)),
-            input,
-        )
-        .await
+        let ctx = ActivityContext::new(attempt, self.states.clone(), token, Arc::downgrade(slot));
+        let attempted = (activity.run)(ctx.clone(), input).await;
+        attempted.map_err(|failure| {
+            if ctx.is_last() {
+                failure.not_retryable()
+            } else {
+                failure
+            }
+        })
     }
 
     fn within_limit(&self, what: &str, payload: &Payload) -> Result<(), FailureDetails> {
@@ -287,7 +302,7 @@ impl Runner {
         if len <= limit {
             return Ok(());
         }
-        let text = format!("an {what} of {len} bytes is over the limit of {limit}");
+        let text = format!("{what} of {len} bytes is over the limit of {limit}");
         Err(FailureDetails::new(FailureKind::PayloadTooLarge, "durable_core", text).not_retryable())
     }
 }

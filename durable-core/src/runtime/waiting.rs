@@ -79,6 +79,7 @@ mod tests {
             name: "step".into(),
             input: Payload::NULL,
             attempt: 1,
+            state: None,
             timeout: None,
             step: None,
         }

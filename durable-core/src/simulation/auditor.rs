@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::process::Store;
 use super::program::{Code, Node, Raised, Work, Worked, judge, registry};
-use crate::activity::Activity;
+use crate::activity::{Activity, Attempted};
 use crate::engine::{ActivityKey, Dispatch, Snapshot};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::{Action, Event, Letter, Turn};
@@ -38,6 +38,32 @@ struct Attempts {
     failed_at: BTreeMap<u32, Timestamp>,
     /// What attempts have come to.
     results: Vec<Result<Payload, FailureDetails>>,
+    /// The furthest that one was begun from.
+    polled: u32,
+    /// When one first asked to be made again from there.
+    polled_at: BTreeMap<u32, Timestamp>,
+}
+
+impl Attempts {
+    /// What an attempt goes on from is what one before it has left, and never less than before.
+    fn goes_on(&mut self, dispatch: &Dispatch, pause_ms: u64, now: Timestamp, any_pause: bool) {
+        let (id, call) = (&dispatch.instance, dispatch.key.call);
+        let state = dispatch.state.as_ref();
+        let polled: u32 = state.map_or(0, |state| state.decode().expect("a state"));
+        assert!(
+            polled >= self.polled,
+            "{id}: what an attempt at {call} has left is gone"
+        );
+        self.polled = polled;
+        if polled > 0 {
+            let asked = self.polled_at.get(&polled);
+            let asked = asked.unwrap_or_else(|| panic!("{id}: {call} goes on from nothing"));
+            assert!(
+                now.0 >= asked.0 + pause_ms * 1_000 || any_pause,
+                "{id}: {call} is asked again too early"
+            );
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -193,15 +219,13 @@ impl Auditor {
         let stored = stored.unwrap_or_else(|| panic!("{id}: an attempt at nothing"));
         let call = dispatch.key.call;
         let history = durable.history(&stored).expect("is readable");
-        let mut actions = history
-            .iter()
-            .flat_map(|turn| &turn.steps)
-            .flat_map(|step| &step.actions);
-        let asked = actions.any(|action| {
-            matches!(action, Action::ScheduleActivity { call: other, .. } if *other == call)
+        let asks = |action: &Action| matches!(action, Action::ScheduleActivity { call: other, .. } if *other == call);
+        let asked = history.iter().find(|turn| {
+            let mut actions = turn.steps.iter().flat_map(|step| &step.actions);
+            actions.any(asks)
         });
         assert!(
-            asked
+            asked.is_some()
                 || stored.number != dispatch.key.number
                 || stored.execution > dispatch.key.execution,
             "{id}: {call} runs before it is durable"
@@ -221,16 +245,24 @@ impl Auditor {
         if dispatch.name == Worked::NAME {
             let (work, _): (Work, String) = dispatch.input.decode().expect("what it was given");
             assert!(
-                dispatch.attempt <= work.attempts,
+                dispatch.attempt <= work.last_attempt(),
                 "{id}: more attempts at {call} than allowed"
             );
-            let pause = (work.pause_ms * 1_000) << dispatch.attempt.saturating_sub(2);
-            let failed = attempts.failed_at.get(&(dispatch.attempt - 1));
-            let early = failed.is_some_and(|failed| self.now.0 < failed.0 + pause);
-            assert!(
-                !early || self.clock_was_set,
-                "{id}: an attempt at {call} too early"
-            );
+            if let Some(failed) = attempts.failed_at.get(&(dispatch.attempt - 1)) {
+                let due = Timestamp(failed.0 + work.pause_after(dispatch.attempt - 1));
+                assert!(
+                    self.now >= due || self.clock_was_set,
+                    "{id}: an attempt at {call} too early"
+                );
+                // Three times rounded up to the next microsecond.
+                let last = asked.zip(work.give_up_ms);
+                let last = last.map(|(turn, ms)| Timestamp(turn.time.0 + ms * 1_000 + 3));
+                assert!(
+                    last.is_none_or(|last| due <= last) || self.clock_was_set,
+                    "{id}: an attempt at {call} too late"
+                );
+            }
+            attempts.goes_on(dispatch, work.poll_ms, self.now, self.clock_was_set);
         }
     }
 
@@ -238,14 +270,21 @@ impl Auditor {
         &mut self,
         key: ActivityKey,
         attempt: u32,
-        result: &Result<Payload, FailureDetails>,
+        result: &Result<Attempted, FailureDetails>,
     ) {
         let attempts = self.calls.entry(key).or_default();
-        if result.is_err() {
-            attempts.failed += 1;
-            attempts.failed_at.entry(attempt).or_insert(self.now);
+        match result {
+            Ok(Attempted::Done(output)) => attempts.results.push(Ok(output.clone())),
+            Ok(Attempted::Again { state, .. }) => {
+                let polled = state.decode().expect("a state");
+                attempts.polled_at.entry(polled).or_insert(self.now);
+            }
+            Err(failure) => {
+                attempts.failed += 1;
+                attempts.failed_at.entry(attempt).or_insert(self.now);
+                attempts.results.push(Err(failure.clone()));
+            }
         }
-        attempts.results.push(result.clone());
     }
 
     // What is stored.

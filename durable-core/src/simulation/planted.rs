@@ -40,6 +40,12 @@ pub enum Planted {
     RetryEarly,
     /// Failed attempts are not stored.
     ForgetAttempts,
+    /// What an attempt has left to the next one is not handed on.
+    ForgetState,
+    /// Attempts are made also when it is too late for them.
+    RetryTooLate,
+    /// The orchestrator is not asked whether an error is retried.
+    AskNobody,
     /// An instance leaves memory before its last commit is durable.
     EvictEarly,
     /// What arrives with the end is recorded after it.
@@ -90,6 +96,9 @@ impl Planted {
         Self::OneAttemptMore,
         Self::RetryEarly,
         Self::ForgetAttempts,
+        Self::ForgetState,
+        Self::RetryTooLate,
+        Self::AskNobody,
         Self::EvictEarly,
         Self::GoOnAfterEnd,
         Self::LeaveWhatEndsWithIt,

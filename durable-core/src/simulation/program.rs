@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, select, select_all};
 use serde::{Deserialize, Serialize};
 
-use crate::activity::{Activity, ActivityContext, ActivityFuture, Requirements};
+use crate::activity::{Activity, ActivityContext, ActivityFuture, Attempted, Requirements};
 use crate::failure::{ActivityError, FailureDetails, FailureKind, NoError};
 use crate::orchestrator::{Orchestrator, OrchestratorFuture};
 use crate::payload::Payload;
@@ -78,6 +78,15 @@ pub(crate) struct Work {
     pub(crate) attempts: u32,
     pub(crate) pause_ms: u64,
     pub(crate) timeout_ms: Option<u64>,
+    /// So many hundredths of a pause may be left out.
+    pub(crate) jitter: u8,
+    /// So long after it was scheduled no attempt is due any more.
+    pub(crate) give_up_ms: Option<u64>,
+    /// The error of this attempt is not retried, says the orchestrator.
+    pub(crate) final_at: Option<u32>,
+    /// It asks so many times to be asked again, before all else.
+    pub(crate) polls: u32,
+    pub(crate) poll_ms: u64,
 }
 
 /// How an attempt ends that does not end well.
@@ -139,6 +148,11 @@ impl Work {
             attempts: 1,
             pause_ms: 0,
             timeout_ms: None,
+            jitter: 0,
+            give_up_ms: None,
+            final_at: None,
+            polls: 0,
+            poll_ms: 0,
         }
     }
 
@@ -160,6 +174,11 @@ impl Work {
             attempts: rng.u32(1..5),
             pause_ms: rng.u64(0..4_000),
             timeout_ms: (badly == Badly::Hang || rng.u8(0..4) == 0).then(|| rng.u64(1_000..60_000)),
+            jitter: [0, 0, 50, 100][rng.usize(0..4)],
+            give_up_ms: (rng.u8(0..6) == 0).then(|| rng.u64(0..20_000)),
+            final_at: (rng.u8(0..6) == 0).then(|| rng.u32(1..4)),
+            polls: if rng.u8(0..5) == 0 { rng.u32(1..4) } else { 0 },
+            poll_ms: rng.u64(0..3_000),
         }
     }
 
@@ -171,11 +190,30 @@ impl Work {
         self.n.wrapping_mul(7) + 1
     }
 
-    /// How attempt number `attempt` ends.
-    pub(crate) fn answer(&self, attempt: u32) -> Answer {
+    /// The number of the last attempt that its failures can lead to.
+    pub(crate) fn last_attempt(&self) -> u32 {
+        let last = self.final_at.filter(|_| self.badly == Badly::Error);
+        last.map_or(self.attempts, |last| self.attempts.min(last))
+    }
+
+    /// The least that is between the failure of attempt number `attempt` and the next one.
+    pub(crate) fn pause_after(&self, attempt: u32) -> u64 {
+        let whole = (self.pause_ms * 1_000) << (attempt - 1);
+        whole * (100 - u64::from(self.jitter)) / 100
+    }
+
+    /// How attempt number `attempt` ends, that goes on from `state`.
+    pub(crate) fn answer(&self, attempt: u32, state: Option<&Payload>) -> Answer {
+        let polled: u32 = state.map_or(0, |state| state.decode().expect("a state"));
+        if polled < self.polls {
+            return Answer::Ends(Ok(Attempted::Again {
+                after: Duration::from_millis(self.poll_ms),
+                state: encode(&(polled + 1)),
+            }));
+        }
         if attempt > self.failures {
             let output = (self.output(), "y".repeat(self.bytes));
-            return Answer::Ends(Ok(encode(&output)));
+            return Answer::Ends(Ok(Attempted::Done(encode(&output))));
         }
         let failure = |kind, text: String| FailureDetails::new(kind, "planned", text);
         match self.badly {
@@ -192,23 +230,30 @@ impl Work {
         }
     }
 
-    /// What its caller sees in the end.
-    fn expected(&self) -> Seen {
-        if self.failures < self.attempts {
-            return Seen::Output(self.output());
+    /// Whether its caller may see this in the end.
+    fn may_come_to(&self, seen: &Seen) -> bool {
+        let last = self.last_attempt();
+        let Seen::Failed(why) = seen else {
+            return self.failures < last && *seen == Seen::Output(self.output());
+        };
+        // Out of time it fails with any of its failures, else with that of the last attempt.
+        let may_fail_at =
+            |attempt| attempt == last || (self.give_up_ms.is_some() && attempt < last);
+        let mut failures = 1..=self.failures.min(last);
+        match (self.badly, why) {
+            (Badly::Error, Why::Error(attempt)) => {
+                failures.contains(attempt) && may_fail_at(*attempt)
+            }
+            (Badly::Panic, Why::Panic) | (Badly::Hang, Why::Timeout) => failures.any(may_fail_at),
+            _ => false,
         }
-        Seen::Failed(match self.badly {
-            Badly::Error => Why::Error(self.attempts),
-            Badly::Panic => Why::Panic,
-            Badly::Hang => Why::Timeout,
-        })
     }
 }
 
 /// What an attempt comes to.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    Ends(Result<Payload, FailureDetails>),
+    Ends(Result<Attempted, FailureDetails>),
     Hangs,
 }
 
@@ -563,7 +608,16 @@ async fn follow_node(
 
 fn call(ctx: OrchestrationContext, work: &Work) -> crate::replay::ActivityCall<(u64, String), u32> {
     let policy = RetryPolicy::exponential(work.attempts, Duration::from_millis(work.pause_ms));
-    let call = ctx.call_activity::<Worked>(work.input()).retry(policy);
+    let policy = match work.give_up_ms {
+        Some(ms) => policy.retry_timeout(Duration::from_millis(ms)),
+        None => policy,
+    };
+    let call = ctx.call_activity::<Worked>(work.input());
+    let call = call.retry(policy.jitter(f64::from(work.jitter) / 100.0));
+    let call = match work.final_at {
+        Some(last) => call.retry_if(move |attempt| *attempt != last),
+        None => call,
+    };
     match work.timeout_ms {
         Some(ms) => call.timeout(Duration::from_millis(ms)),
         None => call,
@@ -660,10 +714,10 @@ impl Judge {
 
     fn node(&mut self, node: &Node, last: &mut BTreeMap<u8, u64>) -> Result<(), String> {
         match node {
-            Node::Call(work) => self.expect(&work.expected()),
+            Node::Call(work) => self.expect_of(work),
             Node::Meanwhile(work, nodes) => {
                 self.sequence(nodes, last)?;
-                self.expect(&work.expected())
+                self.expect_of(work)
             }
             Node::Inline(n) => self.expect(&Seen::Inline(*n)),
             Node::Sleep(_) | Node::Status(_) | Node::Detached(_) => Ok(()),
@@ -713,6 +767,15 @@ impl Judge {
         self.seen
             .next()
             .ok_or_else(|| "it ended too early".to_owned())
+    }
+
+    fn expect_of(&mut self, work: &Work) -> Result<(), String> {
+        let seen = self.next()?;
+        if work.may_come_to(&seen) {
+            Ok(())
+        } else {
+            Err(format!("it saw {seen:?} of {work:?}"))
+        }
     }
 
     fn expect(&mut self, expected: &Seen) -> Result<(), String> {

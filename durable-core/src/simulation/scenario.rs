@@ -105,6 +105,12 @@ scenarios! {
     "attempts that hang", RIGHT, one(vec![Node::Call(failing(1, 2, Badly::Hang))]);
     "retries side by side", RIGHT,
         one(vec![Node::All((1..4).map(|n| vec![Node::Call(failing(n, 4, Badly::Error))]).collect())]);
+    "an error that is not retried", RIGHT,
+        one(vec![Node::Call(Work { final_at: Some(2), ..failing(3, 5, Badly::Error) })]);
+    "retries that run out of time", RIGHT,
+        one(vec![Node::Call(Work { give_up_ms: Some(2_000), ..failing(4, 5, Badly::Error) })]);
+    "an activity that asks again", RIGHT,
+        one(vec![Node::Call(Work { polls: 3, poll_ms: 500, ..failing(1, 3, Badly::Error) })]);
     "custom status and drawing", RIGHT,
         one(vec![Node::Status(1), Node::Draw, call(1), Node::Status(2), Node::Draw]);
     "terminated at some moment", RIGHT,

@@ -14,7 +14,7 @@ use super::plan::{Chances, Deploy, Life, Order, Plan};
 use super::process::{Faults, Process, Store, Ticket};
 use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry};
 use super::run::Figures;
-use crate::activity::Activity;
+use crate::activity::{Activity, Attempted};
 use crate::engine::{
     ActivityKey, Command, Dispatch, Effect, Input, Response, Snapshot, StartRequest, WorkerId,
 };
@@ -500,7 +500,7 @@ impl World {
         } else {
             assert_eq!(dispatch.name, Worked::NAME);
             let (work, _): (Work, String) = dispatch.input.decode().expect("what it was given");
-            work.answer(attempt)
+            work.answer(attempt, dispatch.state.as_ref())
         };
         self.figures.attempts += 1;
         self.running.push(Running {
@@ -552,7 +552,7 @@ impl World {
                     worker: dispatch.worker,
                     key: dispatch.key,
                     attempt: dispatch.attempt,
-                    result: Ok(wrong),
+                    result: Ok(Attempted::Done(wrong)),
                 });
             }
         }

@@ -94,6 +94,7 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
     let attempts = Attempts {
         failed: 2,
         due: Timestamp(9),
+        state: Some(Payload::NULL),
     };
     let stored = Stored {
         header: Header {
@@ -431,6 +432,7 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
         attempts: Attempts {
             failed,
             due: Timestamp(u64::from(failed)),
+            state: None,
         },
     };
     commit(
@@ -451,6 +453,7 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
         attempts: Attempts {
             failed: 1,
             due: Timestamp(1),
+            state: Some(Payload::NULL),
         },
     };
     commit(&store, 2, vec![forget(1), failed(1, 2), forget(2)]);
@@ -597,6 +600,7 @@ fn a_purge_leaves_no_key_behind() {
         attempts: Attempts {
             failed: 1,
             due: Timestamp(1),
+            state: Some(Payload::NULL),
         },
     }));
     commit(&store, 2, ops);

@@ -20,6 +20,7 @@ use hmac::{KeyInit, Mac};
 
 use crate::history::{Event, Letter, Turn};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
+use crate::payload::Payload;
 use crate::time::Timestamp;
 
 pub use error::{CopyError, OpenError, StoreError};
@@ -128,13 +129,15 @@ pub(crate) enum TimerKind {
     Retry,
 }
 
-/// The failed attempts at one activity call.
+/// What is kept of the attempts at one activity call that goes on: there is another one to come.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Attempts {
     /// How many have failed.
     pub(crate) failed: u32,
     /// When the next one is due.
     pub(crate) due: Timestamp,
+    /// What the last one that has ended with "ask again" has left to it.
+    pub(crate) state: Option<Payload>,
 }
 
 /// Which instance is meant.

@@ -21,8 +21,10 @@ mod lifecycle;
 mod loss;
 #[cfg(feature = "simulation")]
 mod overload;
+mod polling;
 mod purge;
 mod restart;
+mod retries;
 #[cfg(feature = "simulation")]
 mod space;
 mod stats;

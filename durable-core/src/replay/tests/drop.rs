@@ -207,7 +207,7 @@ fn a_leaked_call_is_closed_by_the_history_when_the_execution_ends() {
     );
     let mut outstanding = Outstanding::default();
     let steps: Vec<_> = turns.iter().flat_map(|turn| &turn.steps).collect();
-    assert_eq!(outstanding.follow(steps[0]), []);
+    assert_eq!(outstanding.follow(steps[0], Timestamp(1)), []);
     assert!(outstanding.has_activities() && !outstanding.ended());
     let open: Vec<_> = outstanding.iter().map(|(call, _)| call.0).collect();
     assert_eq!(open, [0, 1, 2, 3]);
@@ -216,7 +216,7 @@ fn a_leaked_call_is_closed_by_the_history_when_the_execution_ends() {
         Some(Pending::Timer { .. })
     ));
 
-    let closed = outstanding.follow(steps[1]);
+    let closed = outstanding.follow(steps[1], Timestamp(1));
     let closed: Vec<_> = closed.iter().map(|(call, _)| call.0).collect();
     assert_eq!(closed, [3, 2, 0, 1]);
     assert!(!outstanding.has_activities() && outstanding.ended());

@@ -179,7 +179,7 @@ impl Story {
                 last = Some(turn.time);
                 if *execution == header.execution {
                     for step in &turn.steps {
-                        outstanding.follow(step);
+                        outstanding.follow(step, turn.time);
                     }
                 }
             }
