@@ -3,17 +3,17 @@
 //! What is relied on was read in the sources of sled 0.34.7, to which the dependency is pinned;
 //! each place says what it works around.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use ::sled::{Db, IVec, Iter};
 
-use super::{readable, tail};
+use super::{readable, snapshots, tail};
 use crate::store::CopyError;
 
 /// A key and its value; none where the key was removed.
@@ -116,7 +116,7 @@ impl Engine {
     /// Opens sled's directory, or creates it.
     pub(super) fn open(directory: &Path, cache_capacity: u64) -> Result<Self, Failure> {
         wait_for_earlier_threads(&directory.join("db"))?;
-        remove_unfinished_snapshots(directory)?;
+        snapshots::finish(directory)?;
         let cut = tail::cut(directory)?;
         if cut > 0 {
             tracing::warn!(
@@ -125,8 +125,9 @@ impl Engine {
             );
         }
         match start(directory, cache_capacity) {
-            // A snapshot only caches what the log says; without it sled reads the log from the start.
-            Err(Failure::Damaged(_)) if set_snapshots_aside(directory)? => {
+            // Without a snapshot sled reads the log from its start. If that was overwritten since, there
+            // is less than the anchor knows of, and the hub is refused.
+            Err(Failure::Damaged(_)) if snapshots::set_aside(directory)? => {
                 start(directory, cache_capacity)
             }
             other => other,
@@ -334,39 +335,4 @@ fn wait_for_earlier_threads(db: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A crash while sled wrote a snapshot leaves `snap.*.generating`, which sled takes for the newest
-/// snapshot and then never opens again.
-fn remove_unfinished_snapshots(directory: &Path) -> io::Result<()> {
-    for (path, name) in snapshots(directory)? {
-        if name.ends_with(".generating") {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Renames the snapshots so that sled does not find them. Returns whether there were any.
-fn set_snapshots_aside(directory: &Path) -> io::Result<bool> {
-    let snapshots = snapshots(directory)?;
-    for (path, name) in &snapshots {
-        fs::rename(path, directory.join(format!("aside.{name}")))?;
-    }
-    Ok(!snapshots.is_empty())
-}
-
-pub(super) fn snapshots(directory: &Path) -> io::Result<Vec<(PathBuf, String)>> {
-    let mut found = Vec::new();
-    if !directory.exists() {
-        return Ok(found);
-    }
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("snap.") {
-            found.push((entry.path(), name));
-        }
-    }
-    Ok(found)
 }

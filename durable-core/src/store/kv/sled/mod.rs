@@ -37,6 +37,7 @@ mod generation;
 mod keys;
 mod readable;
 mod reuse;
+mod snapshots;
 mod steps;
 mod tail;
 #[cfg(test)]

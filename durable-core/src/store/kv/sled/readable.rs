@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use super::engine::{SEGMENT, snapshots};
+use super::engine::SEGMENT;
+use super::snapshots;
 
 /// Checksum, place in the log, how far the log was stable.
 pub(super) const HEADER: usize = 4 + 8 + 8;
@@ -46,7 +47,7 @@ pub(super) fn check(directory: &Path) -> io::Result<usize> {
 
 /// How far the newest snapshot covers the log; its name says so.
 fn covered(directory: &Path) -> io::Result<u64> {
-    let names = snapshots(directory)?.into_iter();
+    let names = snapshots::all(directory)?.into_iter();
     let places =
         names.filter_map(|(_, name)| u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok());
     Ok(places.max().unwrap_or(0))

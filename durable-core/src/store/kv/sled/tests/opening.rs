@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -6,11 +7,11 @@ use tempfile::TempDir;
 
 use super::super::anchor::SLOT;
 use super::super::engine::SEGMENT;
-use super::super::{FORMAT, SledKv, SledOptions, readable};
-use super::{assert_corrupt, assert_whole, hub_with_data, open, write_at};
+use super::super::{FORMAT, SledKv, SledOptions, readable, snapshots};
+use super::{assert_corrupt, assert_whole, copy_directory, hub_with_data, open, write_at};
 use crate::store::OpenError;
 use crate::store::kv::backend::KeyValue as _;
-use crate::store::kv::backend_conformance::{apply, mark, put};
+use crate::store::kv::backend_conformance::{apply, keys, mark, put};
 
 #[test]
 fn a_hub_that_is_open_is_in_use() {
@@ -208,4 +209,41 @@ fn what_sled_will_read_is_read_before_it() {
     fs::remove_file(data.join("db")).unwrap();
     fs::create_dir(data.join("db")).unwrap();
     assert!(readable::check(&data).is_err());
+}
+
+/// A power cut while the hub is opened: sled has overwritten what its new snapshot does not refer to,
+/// and the snapshot has not got its name yet.
+#[test]
+fn a_snapshot_that_lacks_its_name_only_gets_it() {
+    let parent = TempDir::new().unwrap();
+    let [first, killed, cut] = ["first", "killed", "cut"].map(|name| parent.path().join(name));
+    let segments = |path: &Path| {
+        let db = fs::read(path.join("sled-1/db")).unwrap();
+        db.chunks(SEGMENT)
+            .filter(|segment| readable::place(&segment[..20]).is_some())
+            .count()
+    };
+    let store = open(&first).unwrap();
+    for commit in 1..=1_000_u64 {
+        // A value that is there already is not written.
+        let [key, byte] = [5, 251].map(|n| u8::try_from(commit % n).unwrap());
+        apply(&store, vec![put(&[key], &vec![byte; 16_000])]);
+    }
+    store.sync(mark(1_000)).unwrap();
+    copy_directory(&first, &killed);
+    let before = segments(&killed);
+    let opened = open(&killed).unwrap();
+    copy_directory(&killed, &cut);
+    let after = segments(&cut);
+    assert!(after < before, "sled has overwritten nothing: {before} {after}");
+    opened.close().unwrap();
+    store.close().unwrap();
+    for (path, name) in snapshots::all(&cut.join("sled-1")).unwrap() {
+        fs::rename(&path, path.with_file_name(format!("{name}.generating"))).unwrap();
+    }
+
+    let store = open(&cut).unwrap();
+    assert_eq!(keys(&store, &[0], &[9]), [[0], [1], [2], [3], [4]]);
+    assert_eq!(snapshots::all(&cut.join("sled-1")).unwrap().len(), 1);
+    store.close().unwrap();
 }
