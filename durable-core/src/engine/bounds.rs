@@ -15,6 +15,7 @@ fn start(name: &str) -> Command {
         version: String::new(),
         input: Payload::NULL,
         fresh: false,
+        tags: std::collections::BTreeMap::new(),
     })
 }
 

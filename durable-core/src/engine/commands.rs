@@ -125,6 +125,7 @@ impl<R: Answer> Engine<R> {
             name,
             version,
             input,
+            tags,
             fresh: _,
         } = request;
         let started = Started {
@@ -135,6 +136,7 @@ impl<R: Answer> Engine<R> {
             input,
             parent: None,
             event_ids: Vec::new(),
+            tags,
         };
         let mail = |event| Mail::of_client(event, reply);
         let number = self.begin(Box::new(started), mail);
@@ -163,6 +165,7 @@ impl<R: Answer> Engine<R> {
             custom_status: None,
             problem: None,
             parent: started.parent.clone(),
+            tags: started.tags.clone(),
         };
         let mut instance = Instance::new(header, self.work.hub);
         instance.input = Some(started.input.clone());

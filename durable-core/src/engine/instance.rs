@@ -72,6 +72,7 @@ impl<R> Instance<R> {
             name: header.name.clone(),
             version: header.version.clone(),
             parent: header.parent.clone(),
+            tags: header.tags.clone(),
         };
         Self {
             identity: Arc::new(identity),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::activity::Attempted;
 use crate::engine::commit::Size;
 use crate::failure::FailureDetails;
-use crate::history::{Action, Event, Turn};
+use crate::history::{Action, Event, Tags, Turn};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::registry::Registry;
@@ -105,6 +105,7 @@ pub(crate) struct StartRequest {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) input: Payload,
+    pub(crate) tags: Tags,
     /// The id was generated and cannot exist: nothing is looked up.
     pub(crate) fresh: bool,
 }

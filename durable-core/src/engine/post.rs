@@ -107,6 +107,7 @@ impl<R> Work<R> {
                         input: input.clone(),
                         parent: None,
                         event_ids: Vec::new(),
+                        tags: options.tags.clone(),
                     };
                     self.send(Letter::Start {
                         started: Box::new(started),
@@ -158,6 +159,7 @@ impl<R> Work<R> {
             input: input.clone(),
             parent: Some(parent),
             event_ids: Vec::new(),
+            tags: options.tags.clone(),
         };
         self.send(Letter::Start {
             started: Box::new(started),

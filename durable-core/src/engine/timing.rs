@@ -79,6 +79,7 @@ pub(super) fn start<O: Orchestrator>(name: &str, input: Payload) -> Command {
         version: String::new(),
         input,
         fresh: false,
+        tags: std::collections::BTreeMap::new(),
     })
 }
 

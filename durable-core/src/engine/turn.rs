@@ -304,6 +304,7 @@ impl<R> Work<R> {
             input: input.clone(),
             parent: instance.header.parent.clone(),
             event_ids: instance.event_ids.to_vec(),
+            tags: instance.header.tags.clone(),
         };
         instance.begin_execution(self.hub);
         instance.input = Some(input);

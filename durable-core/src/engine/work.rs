@@ -90,6 +90,7 @@ impl<R> Work<R> {
             || (!active && instance.header.turns != instance.turns && !planted!(StaleHeader));
         if changed_header {
             instance.header.turns = instance.turns;
+            instance.header.fit();
             let replaces = instance.stored.replace(instance.header.size());
             self.ops.push(Op::PutHeader {
                 header: Box::new(instance.header.clone()),

@@ -57,6 +57,7 @@ mod tests {
                 depth: 3,
             }),
             event_ids: vec!["first".into()],
+            tags: [("team".to_owned(), "a".to_owned())].into(),
         };
         let options = ActivityOptions {
             retry: Some(RetryPolicy::exponential(5, Duration::from_secs(1))),
@@ -126,6 +127,7 @@ mod tests {
                     retry: Some(RetryPolicy::fixed(2, Duration::ZERO)),
                     detached: true,
                     named: true,
+                    tags: [("team".to_owned(), "b".to_owned())].into(),
                 },
             },
             Action::SendEvent {

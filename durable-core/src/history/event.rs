@@ -1,6 +1,7 @@
 //! Events, actions, steps and turns.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +89,22 @@ pub(crate) struct Started {
     pub(crate) parent: Option<Parent>,
     /// Ids of events that were raised at executions before this one, oldest first.
     pub(crate) event_ids: Vec<Arc<str>>,
+    pub(crate) tags: Tags,
+}
+
+/// Names and values that an instance is given at its start.
+pub(crate) type Tags = BTreeMap<String, String>;
+
+/// The most bytes that all names and values of an instance's tags may have.
+pub(crate) const MAX_TAGS: usize = 1_000;
+
+/// Whether there may be so many tags.
+pub(crate) fn tags_fit(tags: &Tags) -> bool {
+    let bytes: usize = tags
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    bytes <= MAX_TAGS && !tags.contains_key("")
 }
 
 /// The call of an orchestrator that began an instance, and gets its result.
@@ -213,6 +230,7 @@ pub(crate) struct ChildOptions {
     pub(crate) detached: bool,
     /// The id was given, so there may be another instance of it.
     pub(crate) named: bool,
+    pub(crate) tags: Tags,
 }
 
 /// One event and what the orchestrator asked for when it was fed.

@@ -10,6 +10,8 @@ mod letter;
 mod outstanding;
 
 pub(crate) use codec::{decode_turn, encode_turn};
-pub(crate) use event::{Action, ActivityOptions, ChildOptions, Event, Parent, Started, Step, Turn};
+pub(crate) use event::{
+    Action, ActivityOptions, ChildOptions, Event, Parent, Started, Step, Tags, Turn, tags_fit,
+};
 pub(crate) use letter::Letter;
 pub(crate) use outstanding::{Outstanding, Pending};

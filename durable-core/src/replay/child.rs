@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::call::{Call, Request, Started, is_outside, outside};
 use super::state::{Identity, Key, Kind, Outcome, with_state};
 use crate::failure::{FailureDetails, FailureKind, SubOrchestrationError};
-use crate::history::{Action, ChildOptions};
+use crate::history::{Action, ChildOptions, tags_fit};
 use crate::id::{CallId, InstanceId, InvalidInstanceId};
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
@@ -48,6 +48,11 @@ impl Request for ChildRequest {
             options,
         } = self;
         let id = id.map_err(|error| invalid_id(&error))?;
+        if !tags_fit(&options.tags) {
+            let text = "tags have names, and 1000 bytes in all";
+            let failure = FailureDetails::new(FailureKind::Input, "durable_core", text);
+            return Err(failure.not_retryable());
+        }
         let action = Action::StartChild {
             call,
             id,
@@ -125,6 +130,13 @@ impl<T: Wire, E: Wire> SubOrchestrationCall<T, E> {
     /// The version of the orchestrator. Default: that of the type that was called.
     pub fn version(self, version: impl Into<Cow<'static, str>>) -> Self {
         self.with(|request| request.version = version.into())
+    }
+
+    /// Gives the child a tag; of one name the last one holds. As with
+    /// [`StartOrchestration::tag`](crate::StartOrchestration::tag) they may have 1,000 bytes in all.
+    pub fn tag(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        self.with(|request| drop(request.options.tags.insert(name, value)))
     }
 
     /// Begins a child that has failed again, as another instance, as `policy` says. Attempts and

@@ -1,6 +1,7 @@
 //! What an orchestrator can ask for.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
@@ -310,6 +311,12 @@ impl OrchestrationContext {
     #[track_caller]
     pub fn version(self) -> String {
         self.read(|state| state.identity.version.clone())
+    }
+
+    /// The [tags](crate::StartOrchestration::tag) that this instance was started with.
+    #[track_caller]
+    pub fn tags(self) -> BTreeMap<String, String> {
+        self.read(|state| state.identity.tags.clone())
     }
 
     /// How many events this execution has lived through, the current one included: the longer a

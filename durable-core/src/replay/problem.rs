@@ -68,6 +68,18 @@ impl Problem {
         self
     }
 
+    /// Leaves out so many bytes, of the report first.
+    pub(crate) fn cut(&mut self, bytes: usize) {
+        let mut left = bytes;
+        for text in [&mut self.report, &mut self.message] {
+            let wanted = text.len().saturating_sub(left);
+            let end = (0..=wanted).rev().find(|at| text.is_char_boundary(*at));
+            let end = end.unwrap_or(0);
+            left = left.saturating_sub(text.len() - end);
+            text.truncate(end);
+        }
+    }
+
     /// What kind of problem it is.
     pub fn kind(&self) -> ProblemKind {
         self.kind

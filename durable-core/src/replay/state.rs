@@ -17,7 +17,7 @@ use std::task::{Poll, Waker};
 
 use crate::activity::ActivityFuture;
 use crate::failure::FailureDetails;
-use crate::history::{Action, Parent};
+use crate::history::{Action, Parent, Tags};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::time::Timestamp;
@@ -44,6 +44,7 @@ pub(crate) struct Identity {
     pub(crate) version: String,
     /// Whose child it is.
     pub(crate) parent: Option<Parent>,
+    pub(crate) tags: Tags,
 }
 
 /// An action, and where in the user's code the call was made.

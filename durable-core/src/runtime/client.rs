@@ -18,6 +18,7 @@ use super::hub::Shared;
 use super::status::OrchestrationStatus;
 use crate::engine::{Command, Response, Shortage, StartRequest};
 use crate::failure::FailureDetails;
+use crate::history::{Tags, tags_fit};
 use crate::id::{EventName, InstanceId, InvalidInstanceId, MAX_NAME};
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
@@ -44,6 +45,7 @@ impl Client {
             input: input.to_payload().map_err(|error| error.to_string()),
             id: None,
             use_existing: false,
+            tags: Tags::new(),
         };
         StartOrchestration {
             start,
@@ -65,6 +67,7 @@ impl Client {
             input: Payload::from_json(input.into()).map_err(|error| error.to_string()),
             id: None,
             use_existing: false,
+            tags: Tags::new(),
         })
     }
 
@@ -353,6 +356,7 @@ struct Start {
     input: Result<Payload, String>,
     id: Option<Result<InstanceId, InvalidInstanceId>>,
     use_existing: bool,
+    tags: Tags,
 }
 
 impl Start {
@@ -368,11 +372,15 @@ impl Start {
             input,
             id,
             use_existing,
+            tags,
         } = self;
         let fresh = id.is_none();
         let id = id.unwrap_or_else(|| Ok(InstanceId::generate()))?;
         if name.is_empty() || name.len() > MAX_NAME || version.len() > MAX_NAME {
             return Err(StartError::InvalidName);
+        }
+        if !tags_fit(&tags) {
+            return Err(StartError::InvalidTags);
         }
         let input = input.map_err(|message| StartError::Input { message })?;
         let (len, limit) = (input.len(), client.shared.config.max_payload);
@@ -384,6 +392,7 @@ impl Start {
             name: name.clone(),
             version,
             input,
+            tags,
             fresh,
         };
         match client.shared.ask(Command::Start(request)).await? {
@@ -418,6 +427,13 @@ impl<O: Orchestrator> StartOrchestration<O> {
     /// [hub's](crate::TaskHubOptions::default_version).
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.start.version = version.into();
+        self
+    }
+
+    /// Gives the instance a tag, which its orchestrator and its status show; of one name the last one
+    /// holds. Names are not empty, and all names and values have at most 1,000 bytes.
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.start.tags.insert(name.into(), value.into());
         self
     }
 
@@ -470,6 +486,13 @@ impl StartByName {
     /// The orchestrator's version. Default: the [hub's](crate::TaskHubOptions::default_version).
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.0.version = version.into();
+        self
+    }
+
+    /// Gives the instance a tag, which its orchestrator and its status show; of one name the last one
+    /// holds. Names are not empty, and all names and values have at most 1,000 bytes.
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.0.tags.insert(name.into(), value.into());
         self
     }
 }

@@ -57,6 +57,9 @@ pub enum StartError {
     /// A name or version is longer than 256 bytes, or a name is empty.
     #[error("a name has 1 to 256 bytes, a version at most 256")]
     InvalidName,
+    /// A tag has no name, or the tags have more than 1,000 bytes.
+    #[error("tags have names, and 1000 bytes in all")]
+    InvalidTags,
     /// The input cannot be written as JSON.
     #[error("the input cannot be written as JSON: {message}")]
     Input {

@@ -1,5 +1,6 @@
 //! What is shown of an instance.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::Snapshot;
@@ -43,6 +44,11 @@ impl OrchestrationStatus {
     /// The orchestrator's version; empty if it has none.
     pub fn version(&self) -> &str {
         &self.snapshot.header.version
+    }
+
+    /// The tags it was started with.
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        &self.snapshot.header.tags
     }
 
     /// Where it is in its life.

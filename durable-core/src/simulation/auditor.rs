@@ -471,6 +471,7 @@ impl Auditor {
             name: header.name.clone(),
             version: header.version.clone(),
             parent: header.parent.clone(),
+            tags: BTreeMap::new(),
         });
         let right = registry(Code::Right);
         let run = right

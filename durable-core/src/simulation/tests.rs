@@ -59,6 +59,7 @@ fn start(program: &[Node]) -> Command {
         version: String::new(),
         input: Payload::encode(program).expect("JSON"),
         fresh: false,
+        tags: std::collections::BTreeMap::new(),
     })
 }
 

@@ -759,6 +759,7 @@ impl Client {
                 version: String::new(),
                 input: Payload::encode(&self.program).expect("JSON"),
                 fresh: false,
+                tags: BTreeMap::new(),
             }),
             Want::Event(name, bytes, number) => {
                 let padding = "z".repeat(bytes);

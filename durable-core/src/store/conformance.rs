@@ -976,6 +976,7 @@ fn header(name: &str, number: u64, status: RuntimeStatus, turns: u32) -> Header 
         custom_status: None,
         problem: None,
         parent: None,
+        tags: std::collections::BTreeMap::new(),
     }
 }
 
@@ -988,6 +989,7 @@ fn started(name: &str) -> Event {
         input: json("[1]"),
         event_ids: Vec::new(),
         parent: None,
+        tags: std::collections::BTreeMap::new(),
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::Parent;
+use crate::history::{Parent, Tags};
 use crate::id::{ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::Problem;
@@ -83,6 +83,7 @@ pub(crate) struct Header {
     pub(crate) problem: Option<(Problem, Timestamp)>,
     /// Whose child it is.
     pub(crate) parent: Option<Parent>,
+    pub(crate) tags: Tags,
 }
 
 /// What the store's counters hold of a header.
@@ -93,7 +94,19 @@ pub(crate) struct HeaderSize {
     pub(crate) len: u32,
 }
 
+/// A header is one value of the store: this much is less than any engine takes.
+const MAX_HEADER: usize = 16_000;
+
 impl Header {
+    /// Shortens what is told of a problem, if the whole would be too long: everything else is bounded
+    /// so that it fits.
+    pub(crate) fn fit(&mut self) {
+        let len = self.size().len as usize;
+        if let Some((problem, _)) = &mut self.problem {
+            problem.cut(len.saturating_sub(MAX_HEADER));
+        }
+    }
+
     pub(crate) fn size(&self) -> HeaderSize {
         // A length is known of whatever can be encoded, and what cannot be is never stored.
         let len = postcard::experimental::serialized_size(self).unwrap_or_default();
@@ -101,5 +114,59 @@ impl Header {
             status: self.status,
             len: u32::try_from(len).unwrap_or(u32::MAX),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::CallId;
+    use crate::replay::ProblemKind;
+
+    /// Everything as long as it may be.
+    #[test]
+    fn a_header_always_fits_into_one_value() {
+        let long = "ä".repeat(128);
+        let id = InstanceId::new(long.clone()).expect("valid");
+        let custom = format!("\"{}\"", "x".repeat(12 * 1024 - 2));
+        let problem = Problem::new(
+            ProblemKind::Divergence,
+            "é".repeat(9_000),
+            "ü".repeat(9_000),
+        );
+        let mut header = Header {
+            kind: Kind::Orchestration,
+            id: id.clone(),
+            number: InstanceNumber(u64::MAX),
+            execution: ExecutionId(u32::MAX),
+            name: long.clone(),
+            version: long.clone(),
+            status: RuntimeStatus::Suspended,
+            created: Timestamp(u64::MAX),
+            updated: Timestamp(u64::MAX),
+            turns: u32::MAX,
+            custom_status: Some(Payload::from_json(custom).expect("JSON")),
+            problem: Some((problem.shortened(), Timestamp(u64::MAX))),
+            parent: Some(Parent {
+                instance: id,
+                number: InstanceNumber(u64::MAX),
+                execution: ExecutionId(u32::MAX),
+                call: CallId(CallId::MAX),
+                attempt: u32::MAX,
+                depth: u32::MAX,
+            }),
+            tags: (0..100)
+                .map(|n| (format!("{n:05}"), "x".repeat(5)))
+                .collect(),
+        };
+        assert!(header.size().len as usize > MAX_HEADER);
+        header.fit();
+        let len = header.size().len as usize;
+        assert!(len <= MAX_HEADER && len + 8 > MAX_HEADER, "{len}");
+        let (problem, _) = header.problem.as_ref().expect("a problem");
+        assert!(problem.message().len() > 500, "the report goes first");
+        let before = header.clone();
+        header.fit();
+        assert_eq!(header, before);
     }
 }

@@ -239,3 +239,62 @@ async fn three(ctx: OrchestrationContext) {
     let timer = || ctx.create_timer(Duration::from_millis(1));
     futures_util::future::join3(timer(), timer(), timer()).await;
 }
+
+#[orchestrator]
+async fn tagged(ctx: OrchestrationContext) -> Vec<(String, String)> {
+    ctx.tags().into_iter().collect()
+}
+
+#[orchestrator]
+async fn tags_child(
+    ctx: OrchestrationContext,
+    bytes: usize,
+) -> Result<usize, SubOrchestrationError<NoError>> {
+    let call = ctx.call_sub_orchestrator::<tagged>(());
+    let tags = call.tag("team", "x".repeat(bytes)).await?;
+    Ok(tags.len())
+}
+
+#[tokio::test]
+async fn tags_are_shown_to_everybody() {
+    on_both(async |hub| {
+        let builder = hub.worker().register::<tagged>().register::<tags_child>();
+        let _worker = builder.start().await.unwrap();
+        let client = hub.client();
+        let start = client.start_orchestration::<tagged>(()).id("x");
+        let start = start.tag("team", "a").tag("team", "b").tag("what", "");
+        let told = start.await.unwrap().wait_for_completion().await.unwrap();
+        let expected = [("team", "b"), ("what", "")];
+        assert!(
+            told.iter()
+                .map(|(name, value)| (&**name, &**value))
+                .eq(expected)
+        );
+        let status = client.status("x").await.unwrap().unwrap();
+        assert!(
+            status
+                .tags()
+                .iter()
+                .eq(told.iter().map(|(name, value)| (name, value)))
+        );
+
+        for (name, value, fits) in [
+            ("", "x", false),
+            ("n", &*"x".repeat(1_000), false),
+            ("n", &*"x".repeat(999), true),
+        ] {
+            let start = client
+                .start_by_name("tagged", "null")
+                .tag(name, value)
+                .await;
+            let refused = matches!(start, Err(durable_core::StartError::InvalidTags));
+            assert_eq!(refused, !fits, "{start:?}");
+        }
+        for (bytes, fits) in [(996, true), (997, false)] {
+            let start = client.start_orchestration::<tags_child>(bytes);
+            let ended = start.await.unwrap().wait_for_completion().await;
+            assert_eq!(ended.is_ok(), fits, "{ended:?}");
+        }
+    })
+    .await;
+}

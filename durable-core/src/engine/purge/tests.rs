@@ -16,6 +16,7 @@ fn start(name: &str) -> Command {
         version: String::new(),
         input: Payload::NULL,
         fresh: false,
+        tags: std::collections::BTreeMap::new(),
     })
 }
 

@@ -147,6 +147,7 @@ fn identity() -> Arc<Identity> {
         name: "fulfil".into(),
         version: "2".into(),
         parent: None,
+        tags: BTreeMap::new(),
     })
 }
 
@@ -267,6 +268,7 @@ fn started(input: &str) -> Event {
         input: json(input),
         event_ids: Vec::new(),
         parent: None,
+        tags: BTreeMap::new(),
     }))
 }
 

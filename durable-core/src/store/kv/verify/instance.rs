@@ -316,10 +316,12 @@ fn starts(event: &Event, header: &Header, of: ExecutionId) -> bool {
         input: _,
         parent,
         event_ids: _,
+        tags,
     } = &**started;
     *instance == header.id
         && *execution == of
         && *parent == header.parent
+        && *tags == header.tags
         && (of != header.execution || (*name == header.name && *version == header.version))
 }
 

@@ -235,7 +235,10 @@ fn a_snapshot_that_lacks_its_name_only_gets_it() {
     let opened = open(&killed).unwrap();
     copy_directory(&killed, &cut);
     let after = segments(&cut);
-    assert!(after < before, "sled has overwritten nothing: {before} {after}");
+    assert!(
+        after < before,
+        "sled has overwritten nothing: {before} {after}"
+    );
     opened.close().unwrap();
     store.close().unwrap();
     for (path, name) in snapshots::all(&cut.join("sled-1")).unwrap() {
