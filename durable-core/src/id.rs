@@ -59,6 +59,13 @@ impl InstanceId {
         Self(uuid::Uuid::now_v7().simple().to_string().into())
     }
 
+    /// An id of the same shape, of a number that no other was made of.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_random(number: u128) -> Self {
+        let uuid = uuid::Builder::from_random_bytes(number.to_be_bytes()).into_uuid();
+        Self(uuid.simple().to_string().into())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

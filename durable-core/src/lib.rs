@@ -185,6 +185,8 @@ mod runtime;
 #[doc(hidden)]
 pub mod simulation;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod version;
 

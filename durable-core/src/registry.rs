@@ -33,6 +33,9 @@ pub struct Registry {
     activities: BTreeMap<&'static str, RegisteredActivity>,
     duplicates: Vec<String>,
     pub(crate) versioning: Versioning,
+    /// Activities run as a hub in virtual time has them run.
+    #[cfg(feature = "testing")]
+    virtual_time: bool,
 }
 
 pub(crate) type RunOrchestrator = fn(OrchestrationContext, Payload) -> OrchestratorFuture;
@@ -94,11 +97,40 @@ impl Registry {
             run: A::run,
             require: A::require,
         };
+        #[cfg(feature = "testing")]
+        let activity = RegisteredActivity {
+            run: if self.virtual_time {
+                crate::testing::run::<A>
+            } else {
+                A::run
+            },
+            ..activity
+        };
         if let Some(other) = self.activities.insert(A::NAME, activity)
             && other.definition != activity.definition
         {
             self.duplicates.push(format!("activity `{}`", A::NAME));
         }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn in_virtual_time() -> Self {
+        Self {
+            virtual_time: true,
+            ..Self::default()
+        }
+    }
+
+    /// Adds an activity that is not run itself: it needs no state, and takes the place of what
+    /// has its name.
+    #[cfg(feature = "testing")]
+    pub(crate) fn mock<A: Activity>(&mut self) {
+        let mocked = RegisteredActivity {
+            definition: TypeId::of::<A>(),
+            run: crate::testing::run::<A>,
+            require: |_| {},
+        };
+        self.activities.insert(A::NAME, mocked);
     }
 
     /// Adds an orchestrator.

@@ -21,7 +21,7 @@ impl States {
         self
     }
 
-    fn get<T: Clone + 'static>(&self) -> Option<T> {
+    pub(crate) fn get<T: Clone + 'static>(&self) -> Option<T> {
         self.0.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
     }
 

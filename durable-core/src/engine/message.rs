@@ -12,6 +12,8 @@ use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::InlineStep;
+#[cfg(feature = "testing")]
+use crate::replay::Problem;
 use crate::store::{
     Glimpse, Header, HubStats, InstanceKey, Op, RuntimeStatus, Store, StoreError, Stored, TimerKey,
 };
@@ -132,6 +134,9 @@ pub(crate) enum Response {
     Failed(StoreError),
     /// The disk is nearly full, and this would fill it further.
     LowOnSpace(Shortage),
+    /// What was waited for does not happen, for this reason.
+    #[cfg(feature = "testing")]
+    Stuck(Box<Problem>),
 }
 
 /// How little room is left where the store is.

@@ -25,6 +25,8 @@ mod message;
 mod post;
 mod purge;
 mod reading;
+#[cfg(feature = "testing")]
+mod rehearsal;
 mod residence;
 mod timers;
 #[cfg(test)]
@@ -57,6 +59,8 @@ pub(crate) use self::message::{
     ActivityKey, Command, Dispatch, Effect, Fetch, Input, Response, Sealed, Shortage, Snapshot,
     StartRequest, WorkerId,
 };
+#[cfg(feature = "testing")]
+pub(crate) use self::rehearsal::rehearse;
 pub(crate) use self::work::OnForeignWake;
 
 /// The most bytes a custom status may have as JSON; a summary must fit in one record.
@@ -372,6 +376,34 @@ impl<R: Answer> Engine<R> {
     /// Answers once everything before is durable.
     pub(crate) fn answer(&mut self, reply: R, response: Response) {
         self.work.reply(reply, response);
+    }
+
+    /// Gives up waiting for instances that have a problem and take no turns, or for all that have
+    /// a problem: who waited, and what the problem is.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take_stuck(&mut self, all: bool) -> Vec<(R, Problem)> {
+        let problem_of = |number: &InstanceNumber| {
+            let instance = self.instances.get(number)?;
+            let (problem, _) = instance.header.problem.as_ref()?;
+            let stuck = all || matches!(instance.body, Body::Parked);
+            stuck.then(|| (*number, problem.clone()))
+        };
+        let numbers: Vec<_> = self.work.waiters.instances().collect();
+        let stuck: Vec<_> = numbers.iter().filter_map(problem_of).collect();
+        let waiters = &mut self.work.waiters;
+        stuck
+            .into_iter()
+            .flat_map(|(number, problem)| {
+                let waited = waiters.take(number).into_iter();
+                waited.map(move |reply| (reply, problem.clone()))
+            })
+            .collect()
+    }
+
+    /// Whether a client waits for an instance's end.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.work.waiters.is_wanted()
     }
 
     fn worker_stopped(&mut self) {

@@ -776,7 +776,7 @@ fn not_taken(version: &str, worker: &Versioning) -> Problem {
     Problem::new(ProblemKind::VersionMismatch, message, report)
 }
 
-fn no_orchestrator(name: &str, version: &str, known: &str) -> Problem {
+pub(super) fn no_orchestrator(name: &str, version: &str, known: &str) -> Problem {
     let version = if version.is_empty() {
         String::new()
     } else {

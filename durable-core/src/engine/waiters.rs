@@ -37,6 +37,18 @@ impl<R> Waiters<R> {
 }
 
 impl<R: Answer> Waiters<R> {
+    /// The instances whose ends are waited for.
+    #[cfg(feature = "testing")]
+    pub(super) fn instances(&self) -> impl Iterator<Item = InstanceNumber> {
+        self.of.keys().copied()
+    }
+
+    /// Whether anybody still waits.
+    #[cfg(feature = "testing")]
+    pub(super) fn is_wanted(&self) -> bool {
+        self.of.values().flatten().any(Answer::is_wanted)
+    }
+
     pub(super) fn add(&mut self, number: InstanceNumber, waiter: R) {
         self.of.entry(number).or_default().push(waiter);
         self.count += 1;

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
-use super::shell::{Inbox, Permit, ToEngine};
+use super::inbox::Inbox;
+use super::shell::{Permit, ToEngine};
 use super::waiting::Waiting;
 use crate::activity::{ActivityContext, Attempt, Attempted, States};
 use crate::engine::{ActivityKey, Dispatch, Input, WorkerId};

@@ -375,7 +375,7 @@ impl Start {
             tags,
         } = self;
         let fresh = id.is_none();
-        let id = id.unwrap_or_else(|| Ok(InstanceId::generate()))?;
+        let id = id.unwrap_or_else(|| Ok((client.shared.new_id)()))?;
         if name.is_empty() || name.len() > MAX_NAME || version.len() > MAX_NAME {
             return Err(StartError::InvalidName);
         }

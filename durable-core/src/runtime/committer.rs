@@ -15,8 +15,9 @@ use std::time::Duration;
 use super::activities::{Jobs, ToWorker};
 use super::clock::Stopwatch;
 use super::health::Condition;
+use super::inbox::Inbox;
 use super::room::Room;
-use super::shell::{Inbox, Reply, ToEngine};
+use super::shell::{Reply, ToEngine};
 use crate::engine::{Durable, Effect, Group, Input, ToCommit};
 use crate::store::{Store, StoreError};
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::failure::{FailureDetails, FailureKind, revive};
 use crate::id::{InstanceId, InvalidInstanceId};
 use crate::payload::Wire;
+#[cfg(feature = "testing")]
+use crate::replay::Problem;
 use crate::store::{RuntimeStatus, StoreError};
 
 /// The hub cannot do anything any more, or could not read what was asked for.
@@ -25,6 +27,14 @@ pub enum HubError {
     /// again after the hub was opened again.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Only of a [`TestHub`](crate::testing::TestHub): the instance whose end is waited for has a
+    /// problem, and does not go on before other code is deployed. Any other hub waits for that.
+    #[cfg(feature = "testing")]
+    #[error("the instance does not go on: {}", problem.report())]
+    Stuck {
+        /// Why.
+        problem: Box<Problem>,
+    },
 }
 
 /// Why an orchestration was not started.

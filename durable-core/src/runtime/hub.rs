@@ -13,10 +13,12 @@ use super::client::{Client, unexpected};
 use super::copying;
 use super::error::HubError;
 use super::health::{Condition, Health};
-use super::shell::{Identity, Inbox, Launched, Permit, Reply, ToEngine, launch};
+use super::inbox::Inbox;
+use super::shell::{Identity, Launched, Permit, Reply, ToEngine, launch};
 use super::verify::Verify;
 use super::worker::WorkerBuilder;
 use crate::engine::{Command, Config, Input, MAX_STEP, Response};
+use crate::id::InstanceId;
 #[cfg(feature = "simulation")]
 use crate::simulation::StoreHook;
 use crate::store::kv::KvStore;
@@ -65,7 +67,11 @@ pub(super) struct Shared {
     store: Arc<dyn Copies>,
     ended: CancellationToken,
     thread: Mutex<Option<JoinHandle<()>>>,
+    pub(super) new_id: NewId,
 }
+
+/// Makes an instance's id that no other has.
+pub(super) type NewId = Box<dyn Fn() -> InstanceId + Send + Sync>;
 
 impl TaskHub {
     /// Opens the hub in the directory `path`, creating it if it is missing or empty.
@@ -308,6 +314,8 @@ impl Shared {
     fn received<E>(&self, answer: Result<Response, E>) -> Result<Response, HubError> {
         match answer {
             Ok(Response::Failed(error)) => Err(HubError::Store(error)),
+            #[cfg(feature = "testing")]
+            Ok(Response::Stuck(problem)) => Err(HubError::Stuck { problem }),
             Ok(response) => Ok(response),
             Err(_) => Err(self.why_closed()),
         }
@@ -328,6 +336,8 @@ impl Shared {
             Err(CopyError::Closed) => Err(match self.why_closed() {
                 HubError::Store(error) => CopyError::Store(error),
                 HubError::Closed | HubError::Overloaded { .. } => CopyError::Closed,
+                #[cfg(feature = "testing")]
+                HubError::Stuck { .. } => CopyError::Closed,
             }),
             done => done,
         }
@@ -603,6 +613,12 @@ impl TaskHubOptions {
         .await
     }
 
+    /// The bounds, the default version, and how long a client waits at the bounds.
+    #[cfg(feature = "testing")]
+    pub(crate) fn into_parts(self) -> (Config, String, Duration) {
+        (self.config, self.default_version, self.patience)
+    }
+
     /// Opens a hub in memory.
     ///
     /// # Errors
@@ -630,6 +646,21 @@ impl TaskHub {
             drop(loss.map(|loss| noted.set(loss)));
             Ok(store)
         };
+        let launched = launch(open, config, default_version).await?;
+        let loss = accepted.get().cloned();
+        let admission = Admission::new(config.max_payload, patience);
+        let new_id = Box::new(InstanceId::generate);
+        Ok(Self::of(launched, config, admission, loss, new_id))
+    }
+
+    /// The hub whose threads these are.
+    pub(super) fn of(
+        launched: Launched,
+        config: Config,
+        admission: Admission,
+        accepted_loss: Option<AcceptedLoss>,
+        new_id: NewId,
+    ) -> Self {
         let Launched {
             inbox,
             jobs,
@@ -638,21 +669,22 @@ impl TaskHub {
             store,
             ended,
             thread,
-        } = launch(open, config, default_version).await?;
-        Ok(Self {
+        } = launched;
+        Self {
             shared: Arc::new(Shared {
                 inbox,
-                admission: Admission::new(config.max_payload, patience),
+                admission,
                 jobs,
                 condition,
                 config,
                 identity,
                 verifying: tokio::sync::Mutex::default(),
-                accepted_loss: accepted.get().cloned(),
+                accepted_loss,
                 store,
                 ended,
                 thread: Mutex::new(Some(thread)),
+                new_id,
             }),
-        })
+        }
     }
 }

@@ -9,6 +9,9 @@ mod copying;
 mod error;
 mod health;
 mod hub;
+mod inbox;
+#[cfg(feature = "testing")]
+pub(crate) mod lockstep;
 mod room;
 mod shell;
 mod space;

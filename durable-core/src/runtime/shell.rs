@@ -6,7 +6,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use super::clock;
 use super::committer::Committer;
 use super::copying::{AutoCompaction, Sizes};
 use super::health::Condition;
+use super::inbox::Inbox;
 use super::room::{Room, SEALED_AHEAD};
 use super::space::SpaceGuard;
 use super::verify::{Order, Verifier};
@@ -82,8 +83,6 @@ pub(super) enum Permit {
     Attempt { _slot: Slot },
 }
 
-pub(super) type Inbox = Sender<ToEngine>;
-
 /// What makes this hub different from every other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity {
@@ -121,7 +120,8 @@ pub(super) async fn launch<S: Store>(
 ) -> Result<Launched, OpenError> {
     note_locations();
     let (opened, is_open) = oneshot::channel();
-    let (inbox, inputs) = mpsc::channel();
+    let (sender, inputs) = mpsc::channel();
+    let inbox = Inbox::Threads(sender);
     let (jobs, condition) = (Jobs::default(), Condition::default());
     let ended = CancellationToken::new();
     let shell = {
@@ -158,10 +158,10 @@ pub(super) async fn launch<S: Store>(
 }
 
 /// Ends the hub's threads if whoever opens it does not wait for them: nobody else could.
-struct CloseOnDrop(Option<Inbox>);
+pub(super) struct CloseOnDrop(pub(super) Option<Inbox>);
 
 impl CloseOnDrop {
-    fn keep_open(mut self) {
+    pub(super) fn keep_open(mut self) {
         self.0 = None;
     }
 }
@@ -175,14 +175,14 @@ impl Drop for CloseOnDrop {
     }
 }
 
-fn no_thread(error: std::io::Error) -> OpenError {
+pub(super) fn no_thread(error: std::io::Error) -> OpenError {
     OpenError::Io {
         path: "the thread of the engine".into(),
         source: Arc::new(error),
     }
 }
 
-fn died() -> OpenError {
+pub(super) fn died() -> OpenError {
     OpenError::Corrupt {
         path: "the hub".into(),
         detail: "its thread died while opening it".into(),
@@ -254,12 +254,46 @@ fn run<S: Store>(
     }
 }
 
-fn foreign_wakes(inbox: Inbox) -> crate::engine::OnForeignWake {
+pub(super) fn foreign_wakes(inbox: Inbox) -> crate::engine::OnForeignWake {
     Box::new(move |number: InstanceNumber| -> ForeignWake {
         let inbox = inbox.clone();
         // The engine may be gone: then nobody minds.
         Arc::new(move || drop(inbox.send(ToEngine::Input(Input::ForeignWake(number)))))
     })
+}
+
+/// What a message leads to, besides what the engine makes of it.
+pub(super) enum Taken {
+    In,
+    Close,
+    Stop,
+}
+
+/// Takes in a message.
+pub(super) fn take<S: Store>(
+    message: ToEngine,
+    engine: &mut Engine<Reply>,
+    store: &Arc<S>,
+    verifier: &mut Verifier,
+) -> Taken {
+    match message {
+        ToEngine::Input(input) => engine.handle(input),
+        ToEngine::Bounded(input, permit) => {
+            engine.handle(input);
+            drop(permit);
+        }
+        ToEngine::Flush(reply) => engine.answer(reply, Response::Done),
+        ToEngine::Verify(order) => verifier.begin(store, order),
+        ToEngine::Stats(reply) => {
+            let stats = store.stats();
+            let response = stats.map_or_else(Response::Failed, Response::Stats);
+            engine.answer(reply, response);
+        }
+        ToEngine::Room => {}
+        ToEngine::Close => return Taken::Close,
+        ToEngine::Stop => return Taken::Stop,
+    }
+    Taken::In
 }
 
 /// The engine's thread.
@@ -306,22 +340,10 @@ impl<S: Store> Shell<S> {
                 .into_iter()
                 .chain(self.inputs.try_iter().take(INPUTS_AT_ONCE))
             {
-                match message {
-                    ToEngine::Input(input) => self.engine.handle(input),
-                    ToEngine::Bounded(input, permit) => {
-                        self.engine.handle(input);
-                        drop(permit);
-                    }
-                    ToEngine::Flush(reply) => self.engine.answer(reply, Response::Done),
-                    ToEngine::Verify(order) => self.verifier.begin(&self.store, order),
-                    ToEngine::Stats(reply) => {
-                        let stats = self.store.stats();
-                        let response = stats.map_or_else(Response::Failed, Response::Stats);
-                        self.engine.answer(reply, response);
-                    }
-                    ToEngine::Room => {}
-                    ToEngine::Close => open = false,
-                    ToEngine::Stop => return,
+                match take(message, &mut self.engine, &self.store, &mut self.verifier) {
+                    Taken::In => {}
+                    Taken::Close => open = false,
+                    Taken::Stop => return,
                 }
             }
             if self.hand_on().is_err() {

@@ -41,6 +41,16 @@ impl WorkerBuilder {
         }
     }
 
+    /// Runs this, and nothing else.
+    #[cfg(feature = "testing")]
+    pub(crate) fn with_parts(self, registry: Registry, states: States) -> Self {
+        Self {
+            registry,
+            states,
+            ..self
+        }
+    }
+
     /// Adds an activity or an orchestrator.
     pub fn register<R: Register>(mut self) -> Self {
         R::register(&mut self.registry);

@@ -113,7 +113,7 @@ struct Reader {
 impl World {
     pub(super) fn new(plan: Plan) -> Self {
         let mut rng = Rng::with_seed(plan.seed ^ 0x5eed);
-        let kv = MemoryKv::for_simulation(rng.u128(..).to_be_bytes(), MAX_VALUE);
+        let kv = MemoryKv::of_identity(rng.u128(..).to_be_bytes()).with_max_value(MAX_VALUE);
         let faults = Arc::new(Faults::default());
         faults.set(plan.fault);
         let clients = plan.cases.iter().enumerate();

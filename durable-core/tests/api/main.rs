@@ -17,6 +17,7 @@ mod determinism;
 #[cfg(feature = "simulation")]
 mod failing;
 mod inline;
+mod kit;
 mod lifecycle;
 mod loss;
 #[cfg(feature = "simulation")]

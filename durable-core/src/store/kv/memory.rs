@@ -76,14 +76,19 @@ impl MemoryKv {
         }
     }
 
-    /// A hub of this identity, with short values, so that records have many chunks.
-    #[cfg(any(test, feature = "simulation"))]
-    pub(crate) fn for_simulation(hub: HubId, max_value: usize) -> Self {
+    /// A hub of this identity.
+    #[cfg(any(test, feature = "simulation", feature = "testing"))]
+    pub(crate) fn of_identity(hub: HubId) -> Self {
         Self {
             hub,
-            max_value,
             ..Self::default()
         }
+    }
+
+    /// With short values records have many chunks.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn with_max_value(self, max_value: usize) -> Self {
+        Self { max_value, ..self }
     }
 
     /// What a power cut would leave if nothing else came through.

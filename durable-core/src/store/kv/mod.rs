@@ -28,10 +28,10 @@ use self::meta::Meta;
 use self::verify::Tally;
 use self::write::{Changed, Writer, encode};
 use crate::history::Event;
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(any(test, feature = "simulation", feature = "testing"))]
 use crate::history::Turn;
 use crate::id::{InstanceId, InstanceNumber};
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(any(test, feature = "simulation", feature = "testing"))]
 use crate::store::Header;
 use crate::store::{
     Compacted, Copies, CopyError, Glimpse, HubStats, InstanceKey, Op, OpenError, Pause, Recovered,
@@ -181,7 +181,7 @@ impl<K: KeyValue> KvStore<K> {
     }
 
     /// All turns of the execution that `header` tells of, also of one that has ended.
-    #[cfg(any(test, feature = "simulation"))]
+    #[cfg(any(test, feature = "simulation", feature = "testing"))]
     pub(crate) fn history(&self, header: &Header) -> Result<Vec<Turn>, StoreError> {
         read::turns(&self.kv, header)
     }

@@ -162,7 +162,7 @@ pub(super) fn messages(
 }
 
 /// The turns of the current execution: dense from 1.
-#[cfg(any(test, feature = "simulation"))]
+#[cfg(any(test, feature = "simulation", feature = "testing"))]
 pub(super) fn turns(kv: &impl KeyValue, header: &Header) -> Result<Vec<Turn>, StoreError> {
     turns_and_lens(kv, header).map(|(turns, _)| turns)
 }
