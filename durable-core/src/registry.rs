@@ -51,6 +51,7 @@ pub(crate) struct RegisteredActivity {
     definition: TypeId,
     pub(crate) run: fn(ActivityContext, Payload) -> ActivityFuture,
     pub(crate) require: fn(&mut Requirements),
+    pub(crate) max_concurrent: Option<usize>,
 }
 
 /// What a worker does with an instance.
@@ -96,6 +97,7 @@ impl Registry {
             definition: TypeId::of::<A>(),
             run: A::run,
             require: A::require,
+            max_concurrent: A::MAX_CONCURRENT,
         };
         #[cfg(feature = "testing")]
         let activity = RegisteredActivity {
@@ -129,6 +131,7 @@ impl Registry {
             definition: TypeId::of::<A>(),
             run: crate::testing::run::<A>,
             require: |_| {},
+            max_concurrent: A::MAX_CONCURRENT,
         };
         self.activities.insert(A::NAME, mocked);
     }

@@ -28,7 +28,7 @@ pub(crate) fn original(function: &Function) -> TokenStream {
 pub(crate) fn expand(kind: Kind, function: &Function, options: &Options) -> TokenStream {
     let names = Names::new(function, options);
     let implementation = match kind {
-        Kind::Activity => activity(&names, function),
+        Kind::Activity => activity(&names, function, options),
         Kind::Orchestrator => orchestrator(&names, function, options),
     };
     beside(kind, &names, function, &implementation)
@@ -190,7 +190,7 @@ fn beside(
     }
 }
 
-fn activity(names: &Names, function: &Function) -> TokenStream {
+fn activity(names: &Names, function: &Function, options: &Options) -> TokenStream {
     let Names {
         ty,
         root,
@@ -214,6 +214,12 @@ fn activity(names: &Names, function: &Function) -> TokenStream {
         quote!(#root::__private::blocking(&#ctx, move || #outcome).await?)
     };
     let requirements = local("requirements");
+    let limit = options.max_concurrent.map(|count| {
+        quote! {
+            const MAX_CONCURRENT: ::core::option::Option<::core::primitive::usize> =
+                ::core::option::Option::Some(#count);
+        }
+    });
     quote! {
         #returns
         #declare
@@ -221,6 +227,7 @@ fn activity(names: &Names, function: &Function) -> TokenStream {
         impl #root::Activity for #ty {
             #types
             const NAME: &'static ::core::primitive::str = #name;
+            #limit
 
             fn require(#requirements: &mut #root::Requirements) {
                 #require

@@ -87,6 +87,8 @@ use parse::{Function, Kind, Options};
 ///   function, because types and modules share their names: with `mod charge;`, the line
 ///   `use charge::charge;` does not compile (E0255).
 /// * `crate = path`: where `durable_core` is found, if it is renamed.
+/// * `max_concurrent = 4`: the most attempts at it that run at once in a worker, at least 1; the worker
+///   may say otherwise. Default: only the worker's limit for all activities counts.
 ///
 /// ```
 /// mod charge {

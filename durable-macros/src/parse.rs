@@ -7,7 +7,7 @@ use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{
-    Attribute, Error, FnArg, GenericArgument, Ident, LitStr, Path, PathArguments, Result,
+    Attribute, Error, FnArg, GenericArgument, Ident, LitInt, LitStr, Path, PathArguments, Result,
     Signature, Token, Type, Variadic, Visibility,
 };
 
@@ -235,6 +235,8 @@ pub(crate) struct Options {
     pub(crate) root: Option<Path>,
     /// Why the body may do what would come out otherwise at replay.
     pub(crate) allow_nondeterminism: Option<LitStr>,
+    /// The most attempts at it that run at once.
+    pub(crate) max_concurrent: Option<usize>,
 }
 
 impl Options {
@@ -263,9 +265,14 @@ impl Options {
             ("allow_nondeterminism", Kind::Orchestrator) => {
                 set(&mut self.allow_nondeterminism, &key, input, parse_text)
             }
+            ("max_concurrent", Kind::Activity) => {
+                set(&mut self.max_concurrent, &key, input, parse_count)
+            }
             (unknown, Kind::Activity) => Err(Error::new(
                 key.span(),
-                format!("no option `{unknown}`; an activity has `name`, `type` and `crate`"),
+                format!(
+                    "no option `{unknown}`; an activity has `name`, `type`, `crate` and `max_concurrent`"
+                ),
             )),
             (unknown, Kind::Orchestrator) => Err(Error::new(
                 key.span(),
@@ -291,6 +298,15 @@ fn set<T>(
     input.parse::<Token![=]>()?;
     *option = Some(parse(input)?);
     Ok(())
+}
+
+/// A number of at least 1.
+fn parse_count(input: ParseStream<'_>) -> Result<usize> {
+    let number: LitInt = input.parse()?;
+    match number.base10_parse()? {
+        0 => Err(Error::new(number.span(), "this must be at least 1")),
+        count => Ok(count),
+    }
 }
 
 /// A text that can stand in history, in a log line and in a URL query.

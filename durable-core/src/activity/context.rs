@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::extract::{Rejection, States};
@@ -29,7 +29,33 @@ pub struct ActivityContext {
     states: States,
     cancelled: CancellationToken,
     /// Weak: a context may be kept for longer than the attempt.
-    slot: Weak<OwnedSemaphorePermit>,
+    slot: Weak<Occupied>,
+}
+
+/// What an attempt occupies of what may run at once.
+#[derive(Debug)]
+pub(crate) struct Occupied {
+    _slot: OwnedSemaphorePermit,
+    /// Of its activity's own limit, and who waits for that.
+    own: Option<(OwnedSemaphorePermit, Arc<Notify>)>,
+}
+
+impl Occupied {
+    pub(crate) fn new(
+        slot: OwnedSemaphorePermit,
+        own: Option<(OwnedSemaphorePermit, Arc<Notify>)>,
+    ) -> Self {
+        Self { _slot: slot, own }
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        if let Some((permit, freed)) = self.own.take() {
+            drop(permit);
+            freed.notify_one();
+        }
+    }
 }
 
 /// One attempt at a call of an activity.
@@ -52,7 +78,7 @@ impl ActivityContext {
         attempt: Attempt,
         states: States,
         cancelled: CancellationToken,
-        slot: Weak<OwnedSemaphorePermit>,
+        slot: Weak<Occupied>,
     ) -> Self {
         Self {
             attempt: Arc::new(attempt),

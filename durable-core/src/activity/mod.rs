@@ -12,7 +12,7 @@ use crate::failure::FailureDetails;
 use crate::payload::{Payload, Wire};
 
 pub use context::ActivityContext;
-pub(crate) use context::Attempt;
+pub(crate) use context::{Attempt, Occupied};
 pub(crate) use extract::States;
 pub use extract::{FromActivity, Rejection, Requirements, Resumed, State};
 pub use poll::Poll;
@@ -54,6 +54,9 @@ pub trait Activity: 'static {
     type Error: Wire;
     /// The name it is registered and recorded under.
     const NAME: &'static str;
+    /// The most attempts that run at once; `None` if only the worker's limit counts.
+    #[doc(hidden)]
+    const MAX_CONCURRENT: Option<usize> = None;
 
     /// Names the state that must be there before it can run.
     #[doc(hidden)]

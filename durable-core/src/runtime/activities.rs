@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
 use super::inbox::Inbox;
+use super::queues::Queues;
 use super::shell::{Permit, ToEngine};
-use super::waiting::Waiting;
-use crate::activity::{ActivityContext, Attempt, Attempted, States};
+use crate::activity::{ActivityContext, Attempt, Attempted, Occupied, States};
 use crate::engine::{ActivityKey, Dispatch, Input, WorkerId};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::payload::Payload;
@@ -88,6 +88,10 @@ pub(super) struct Runner {
     pub(super) inbox: Inbox,
     /// At most so many attempts run at once; closed when the worker drains.
     pub(super) slots: Arc<Semaphore>,
+    /// And at most so many of these activities.
+    pub(super) limits: BTreeMap<&'static str, usize>,
+    /// Told when an attempt at one of those has ended.
+    pub(super) freed: Arc<Notify>,
     pub(super) max_payload: usize,
     /// The attempts that run.
     pub(super) tokens: Mutex<BTreeMap<ActivityKey, CancellationToken>>,
@@ -100,12 +104,12 @@ pub(super) struct Runner {
 
 /// One of the attempts that may run at once, until the last holder of it lets go: the attempt, its
 /// answer on the way to the engine, and a thread that a synchronous one blocks.
-pub(crate) type Slot = Arc<OwnedSemaphorePermit>;
+pub(crate) type Slot = Arc<Occupied>;
 
 impl Runner {
     /// Takes jobs until the worker stops or the hub is gone; then nothing may run any more.
     pub(super) async fn run(self: Arc<Self>, mut jobs: UnboundedReceiver<Vec<ToWorker>>) {
-        let mut waiting = Waiting::default();
+        let mut waiting = Queues::new(&self.limits);
         loop {
             tokio::select! {
                 biased;
@@ -113,16 +117,18 @@ impl Runner {
                     Some(jobs) => jobs.into_iter().for_each(|job| self.take(job, &mut waiting)),
                     None => break,
                 },
-                slot = Arc::clone(&self.slots).acquire_owned(), if !waiting.is_empty() => {
+                slot = Arc::clone(&self.slots).acquire_owned(), if waiting.can_begin() => {
                     self.begin(slot.ok(), &mut waiting);
                 }
+                // Then there may be one that can begin.
+                () = self.freed.notified(), if !waiting.is_empty() && !waiting.can_begin() => {}
             }
         }
         self.stop.cancel();
         discard_all(&mut waiting);
     }
 
-    fn take(&self, job: ToWorker, waiting: &mut Waiting) {
+    fn take(&self, job: ToWorker, waiting: &mut Queues) {
         match job {
             ToWorker::Run(dispatch) => waiting.push(dispatch),
             ToWorker::Cancel(key) => match waiting.remove(&key) {
@@ -134,19 +140,20 @@ impl Runner {
 
     /// Begins as many attempts as there are slots, the first of which is at hand; none any more if
     /// there are no slots. Then the next worker makes them.
-    fn begin(self: &Arc<Self>, first: Option<OwnedSemaphorePermit>, waiting: &mut Waiting) {
+    fn begin(self: &Arc<Self>, first: Option<OwnedSemaphorePermit>, waiting: &mut Queues) {
         let Some(first) = first else {
             return discard_all(waiting);
         };
         let mut free = Some(first);
         while let Some(slot) = free
-            && let Some(dispatch) = waiting.pop()
+            && let Some((dispatch, own)) = waiting.pop()
         {
-            self.spawn(dispatch, Arc::new(slot));
-            free = if waiting.is_empty() {
-                None
-            } else {
+            let own = own.map(|own| (own, Arc::clone(&self.freed)));
+            self.spawn(dispatch, Arc::new(Occupied::new(slot, own)));
+            free = if waiting.can_begin() {
                 Arc::clone(&self.slots).try_acquire_owned().ok()
+            } else {
+                None
             };
         }
     }
@@ -326,8 +333,8 @@ fn discard(dispatch: Dispatch) {
     drop(catch(|| drop(dispatch)));
 }
 
-fn discard_all(waiting: &mut Waiting) {
-    while let Some(dispatch) = waiting.pop() {
+fn discard_all(waiting: &mut Queues) {
+    while let Some(dispatch) = waiting.discard() {
         discard(dispatch);
     }
 }

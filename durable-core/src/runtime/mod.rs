@@ -12,6 +12,7 @@ mod hub;
 mod inbox;
 #[cfg(feature = "testing")]
 pub(crate) mod lockstep;
+mod queues;
 mod room;
 mod shell;
 mod space;

@@ -62,12 +62,12 @@ impl Waiting {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::id::InstanceId;
     use crate::payload::Payload;
 
-    fn dispatch(number: u64, call: u32) -> Dispatch {
+    pub(in crate::runtime) fn dispatch(number: u64, call: u32) -> Dispatch {
         Dispatch {
             worker: 1,
             key: ActivityKey {

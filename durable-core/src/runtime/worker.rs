@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,9 +14,9 @@ use super::activities::Runner;
 use super::error::WorkerError;
 use super::hub::Shared;
 use super::shell::ToEngine;
-use crate::activity::{Requirements, States};
+use crate::activity::{Activity, Requirements, States};
 use crate::engine::Input;
-use crate::registry::{Register, Registry};
+use crate::registry::{Register, RegisteredActivity, Registry};
 use crate::version::{VersionMatch, VersionMismatch};
 
 /// Builds a [`Worker`]: what it can run, with which state, and how much at once.
@@ -27,6 +27,8 @@ pub struct WorkerBuilder {
     registry: Registry,
     states: States,
     max_concurrent_activities: usize,
+    /// Of single activities, instead of what they say themselves.
+    max_concurrent: BTreeMap<&'static str, usize>,
     shutdown_timeout: Duration,
 }
 
@@ -37,6 +39,7 @@ impl WorkerBuilder {
             registry: Registry::default(),
             states: States::default(),
             max_concurrent_activities: 1024,
+            max_concurrent: BTreeMap::new(),
             shutdown_timeout: Duration::from_secs(30),
         }
     }
@@ -76,6 +79,31 @@ impl WorkerBuilder {
     /// more: its thread is not free any sooner. Default: 1024.
     pub fn max_concurrent_activities(mut self, attempts: usize) -> Self {
         self.max_concurrent_activities = attempts.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// The most attempts at one activity that run at once in this worker; at least 1. It replaces
+    /// what the activity says itself with `#[activity(max_concurrent = ..)]`. Default: that, else as
+    /// many as [`max_concurrent_activities`](Self::max_concurrent_activities) allows, which they count
+    /// for, too. What waits for such a limit does not hold up other activities.
+    ///
+    /// ```
+    /// # use durable_core::{TaskHub, activity};
+    /// #[activity(max_concurrent = 4)]
+    /// async fn charge(cents: u64) {}
+    ///
+    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+    /// # let hub = TaskHub::in_memory().await?;
+    /// // Not more than 2 on this small machine.
+    /// let worker = hub.worker().register::<charge>().max_concurrent::<charge>(2).start().await?;
+    /// # worker.shutdown().await;
+    /// # hub.close().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_concurrent<A: Activity>(mut self, attempts: usize) -> Self {
+        self.max_concurrent.insert(A::NAME, attempts);
         self
     }
 
@@ -135,6 +163,10 @@ impl WorkerBuilder {
         // Before an earlier worker that has not noticed yet is in the way.
         self.shared.condition.check_open()?;
         let (id, jobs) = self.shared.jobs.take().ok_or(WorkerError::AlreadyRunning)?;
+        let own =
+            |(name, activity): (_, RegisteredActivity)| Some((name, activity.max_concurrent?));
+        let mut limits: BTreeMap<_, _> = self.registry.activities().filter_map(own).collect();
+        limits.extend(self.max_concurrent);
         let registry = Arc::new(self.registry);
         let runner = Arc::new(Runner {
             id,
@@ -143,6 +175,8 @@ impl WorkerBuilder {
             hub: self.shared.identity.hub,
             inbox: self.shared.inbox.clone(),
             slots: Arc::new(Semaphore::new(self.max_concurrent_activities)),
+            limits,
+            freed: Arc::new(Notify::new()),
             max_payload: self.shared.config.max_payload,
             tokens: Mutex::new(BTreeMap::new()),
             tracker: TaskTracker::new(),

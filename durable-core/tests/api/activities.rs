@@ -71,6 +71,81 @@ async fn never_more_attempts_run_than_are_allowed() {
     .await;
 }
 
+#[derive(Clone)]
+struct Narrow(Steps);
+
+#[activity(max_concurrent = 2)]
+async fn narrow(State(Narrow(steps)): State<Narrow>, n: usize) -> usize {
+    steps.say("narrow");
+    steps.permits.acquire().await.unwrap().forget();
+    n
+}
+
+#[orchestrator]
+async fn squeeze(
+    ctx: OrchestrationContext,
+    size: usize,
+) -> Result<Vec<usize>, ActivityError<NoError>> {
+    try_join_all((0..size).map(|n| ctx.call_activity::<narrow>(n))).await
+}
+
+#[tokio::test]
+async fn an_activity_with_a_limit_of_its_own_keeps_it_and_holds_up_no_other() {
+    for limit in [None, Some(1), Some(3)] {
+        on_both(async |hub| {
+            let (steps, mut begun) = Steps::held();
+            let worker = worker(hub, &Steps::free().0).state(Narrow(steps.clone()));
+            let worker = worker.register::<narrow>().register::<squeeze>();
+            let worker = match limit {
+                Some(limit) => worker.max_concurrent::<narrow>(limit),
+                None => worker,
+            };
+            let _worker = worker.max_concurrent_activities(4).start().await.unwrap();
+            let client = hub.client();
+            let squeezed = client.start_orchestration::<squeeze>(6).await.unwrap();
+            for _ in 0..limit.unwrap_or(2) {
+                begun.recv().await.unwrap();
+            }
+            let chain = client.start_orchestration::<chain>(names(&["a", "b", "c"]));
+            let done = chain.await.unwrap().wait_for_completion().await;
+            assert_eq!(done.unwrap(), ["A", "B", "C"]);
+            assert!(begun.try_recv().is_err(), "more than {limit:?}");
+            steps.end(1);
+            begun.recv().await.unwrap();
+            steps.end(5);
+            let squeezed = squeezed.wait_for_completion().await;
+            assert_eq!(squeezed.unwrap(), [0, 1, 2, 3, 4, 5]);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_the_limit_of_its_activity_at_shutdown_runs_later() {
+    on_both(async |hub| {
+        let (steps, mut begun) = Steps::held();
+        let with = |steps: &Steps| {
+            let worker = hub.worker().state(Narrow(steps.clone()));
+            worker.register::<narrow>().register::<squeeze>()
+        };
+        let first = with(&steps).start().await.unwrap();
+        let start = hub.client().start_orchestration::<squeeze>(5);
+        let instance = start.await.unwrap();
+        begun.recv().await.unwrap();
+        begun.recv().await.unwrap();
+        let mut shutdown = Box::pin(first.shutdown());
+        assert!(futures_util::poll!(&mut shutdown).is_pending());
+        steps.end(2);
+        assert_eq!(soon(shutdown).await, 0);
+        assert!(begun.try_recv().is_err(), "nothing new is begun");
+
+        let _second = with(&Steps::free().0).start().await.unwrap();
+        let squeezed = instance.wait_for_completion().await;
+        assert_eq!(squeezed.unwrap(), [0, 1, 2, 3, 4]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_waits_for_a_slot_begins_in_the_order_of_its_calls() {
     on_both(async |hub| {
