@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use durable_core::testing::{ReplayError, TestHub, TestHubBuilder, failure};
 use durable_core::{
-    ActivityError, FailureDetails, HubError, NoError, OrchestrationContext, Problem, ProblemKind,
-    RetryPolicy, RuntimeStatus, State, activity, orchestrator,
+    ActivityError, Client, FailureDetails, HubError, NoError, OrchestrationContext, Problem,
+    ProblemKind, RetryPolicy, RuntimeStatus, State, activity, orchestrator,
 };
 use futures_executor::block_on;
 use tokio::sync::Semaphore;
@@ -110,6 +110,20 @@ async fn a_timer_may_take_longer_than_any_clock_reaches() {
     soon(endless.wait_for_completion()).await.unwrap_err();
 }
 
+/// Has the hub asked by a thread of no runtime, which it does not hear out: between two questions it
+/// has nothing to do and nobody to mind.
+async fn asked_from_nowhere(client: &Client) {
+    let client = client.clone();
+    let (done, is_done) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        for _ in 0..500 {
+            block_on(client.status("nobody")).unwrap();
+        }
+        done.send(()).unwrap();
+    });
+    soon(is_done).await.unwrap();
+}
+
 #[tokio::test]
 async fn time_stands_still_unless_somebody_waits_for_an_end() {
     let hub = started(receipts()).await;
@@ -121,6 +135,8 @@ async fn time_stands_still_unless_somebody_waits_for_an_end() {
         assert_eq!(status.runtime_status(), RuntimeStatus::Running);
         assert_eq!(hub.now(), began);
     }
+    asked_from_nowhere(&client).await;
+    assert_eq!(hub.now(), began);
     hub.advance(DAY.saturating_sub(Duration::from_micros(1)))
         .await
         .unwrap();
@@ -413,6 +429,8 @@ async fn time_stands_still_while_a_real_activity_runs() {
             hub.client().status("nobody").await.unwrap();
             assert_eq!(hub.now(), began);
         }
+        asked_from_nowhere(&hub.client()).await;
+        assert_eq!(hub.now(), began);
         permits.add_permits(1);
     });
     assert_eq!(won.unwrap(), "activity");
