@@ -1,17 +1,66 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use durable_core::{TaskHub, TaskHubOptions};
 use lexopt::prelude::*;
 
-const USAGE: &str = "usage: durable-benches chain|hello|fanout [--concurrency C] [--steps N] [--width N] \
-    [--seconds S] [--warmup OPERATIONS] [--store sled|memory]";
+const USAGE: &str = "\
+usage: durable-benches WORKLOAD [OPTION..]
+
+what is counted, in each of --concurrency places one after the other:
+  chain            steps: activities one after the other in one instance (--steps 1000)
+  hello            orchestrations: start, one activity, wait for the end
+  events           round trips: start, raise the event that is waited for, wait for the end
+  children         children that a parent calls at once (--width 10)
+  retry            attempts of an activity that fails but for the last time (--attempts 4)
+  continue_as_new  rounds: one activity, then anew
+
+what is measured once:
+  fanout           activities at once in one instance (--width 10000)
+  rounds           the size on disk and the memory after so many rounds of continue_as_new, and after a
+                   hundredth and a tenth of them (--rounds 100000): compacted never, by itself, or
+                   whenever the size is looked at; without the 8 MiB of ballast that a hub has
+  sleepers         instances on a timer (--instances 1000000): seconds to start them, bytes on disk
+                   and in memory, seconds until a new process has opened the hub and ended one of
+                   them, after a kill and after the hub was closed
+
+options:
+  --concurrency C  1
+  --seconds S      how long to measure: 10
+  --warmup N       what is counted so often before the measured part begins: 0
+  --cache M        MiB of pages that sled keeps in memory: 128
+  --store S        sled or memory; `rounds` and `sleepers` are of sled only";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workload {
     Chain,
     Hello,
     Fanout,
+    Events,
+    Children,
+    Retry,
+    ContinueAsNew,
+    Rounds,
+    Sleepers,
+}
+
+impl Workload {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "chain" => Self::Chain,
+            "hello" => Self::Hello,
+            "fanout" => Self::Fanout,
+            "events" => Self::Events,
+            "children" => Self::Children,
+            "retry" => Self::Retry,
+            "continue_as_new" => Self::ContinueAsNew,
+            "rounds" => Self::Rounds,
+            "sleepers" => Self::Sleepers,
+            _ => return None,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,53 +86,90 @@ pub(crate) struct Args {
     pub(crate) concurrency: usize,
     /// Activities one after the other in one instance (chain).
     pub(crate) steps: u64,
-    /// Activities at once in one instance (fanout).
-    pub(crate) width: u64,
+    /// Activities (fanout) or children at once in one instance.
+    pub(crate) width: Option<u64>,
+    /// Attempts until an activity succeeds (retry).
+    pub(crate) attempts: u32,
+    /// Executions of one instance (rounds).
+    pub(crate) rounds: u32,
+    /// How many sleep.
+    pub(crate) instances: u64,
     pub(crate) seconds: Duration,
     /// Operations before the measured part begins, so that sled's cache is full.
     pub(crate) warmup: u64,
+    /// MiB of pages that sled keeps in memory.
+    pub(crate) cache: u64,
     pub(crate) store: Store,
+    /// The hub of a process that `sleepers` starts.
+    pub(crate) hub: Option<PathBuf>,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            workload: Workload::Chain,
+            concurrency: 1,
+            steps: 1000,
+            width: None,
+            attempts: 4,
+            rounds: 100_000,
+            instances: 1_000_000,
+            seconds: Duration::from_secs(10),
+            warmup: 0,
+            cache: 128,
+            store: Store::Sled,
+            hub: None,
+        }
+    }
 }
 
 impl Args {
     pub(crate) fn parse() -> Result<Self, lexopt::Error> {
         let mut parser = lexopt::Parser::from_env();
-        let mut args = Self {
-            workload: Workload::Chain,
-            concurrency: 1,
-            steps: 1000,
-            width: 10_000,
-            seconds: Duration::from_secs(10),
-            warmup: 0,
-            store: Store::Sled,
-        };
+        let mut args = Self::default();
         let mut workload = None;
         while let Some(arg) = parser.next()? {
             match arg {
-                Long("concurrency") => args.concurrency = parser.value()?.parse()?,
-                Long("steps") => args.steps = parser.value()?.parse()?,
-                Long("width") => args.width = parser.value()?.parse()?,
-                Long("seconds") => args.seconds = Duration::from_secs_f64(parser.value()?.parse()?),
-                Long("warmup") => args.warmup = parser.value()?.parse()?,
-                Long("store") => {
-                    args.store = parser.value()?.parse_with(|store| match store {
-                        "sled" => Ok(Store::Sled),
-                        "memory" => Ok(Store::Memory),
-                        _ => Err("neither sled nor memory"),
-                    })?;
+                Value(name) if workload.is_none() => {
+                    workload = Some(Workload::named(&name.string()?).ok_or(USAGE)?);
                 }
-                Value(value) if workload.is_none() => {
-                    workload = Some(value.parse_with(|workload| match workload {
-                        "chain" => Ok(Workload::Chain),
-                        "hello" => Ok(Workload::Hello),
-                        "fanout" => Ok(Workload::Fanout),
-                        _ => Err(USAGE),
-                    })?);
+                Long("help") | Short('h') => return Err(USAGE.into()),
+                Long(option) => {
+                    let option = option.to_owned();
+                    args.option(&option, &mut parser)?;
                 }
-                Short(_) | Long(_) | Value(_) => return Err(arg.unexpected()),
+                Short(_) | Value(_) => return Err(arg.unexpected()),
             }
         }
         args.workload = workload.ok_or(USAGE)?;
         Ok(args)
+    }
+
+    fn option(&mut self, option: &str, parser: &mut lexopt::Parser) -> Result<(), lexopt::Error> {
+        match option {
+            "concurrency" => self.concurrency = parser.value()?.parse()?,
+            "steps" => self.steps = parser.value()?.parse()?,
+            "width" => self.width = Some(parser.value()?.parse()?),
+            "attempts" => self.attempts = parser.value()?.parse()?,
+            "rounds" => self.rounds = parser.value()?.parse()?,
+            "instances" => self.instances = parser.value()?.parse()?,
+            "seconds" => self.seconds = Duration::from_secs_f64(parser.value()?.parse()?),
+            "warmup" => self.warmup = parser.value()?.parse()?,
+            "cache" => self.cache = parser.value()?.parse()?,
+            "hub" => self.hub = Some(parser.value()?.into()),
+            "store" => {
+                self.store = parser.value()?.parse_with(|store| match store {
+                    "sled" => Ok(Store::Sled),
+                    "memory" => Ok(Store::Memory),
+                    _ => Err("neither sled nor memory"),
+                })?;
+            }
+            _ => return Err(Long(option).unexpected()),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn options(&self) -> TaskHubOptions {
+        TaskHub::options().cache_capacity(self.cache << 20)
     }
 }

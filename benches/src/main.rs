@@ -48,10 +48,19 @@ struct Report {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse()?;
+    if let Some(hub) = &args.hub {
+        return workloads::sleepers::in_this_process(&args, hub).await;
+    }
     let report = match args.workload {
         Workload::Chain => workloads::chain::run(&args).await?,
         Workload::Hello => workloads::hello::run(&args).await?,
         Workload::Fanout => workloads::fanout::run(&args).await?,
+        Workload::Events => workloads::events::run(&args).await?,
+        Workload::Children => workloads::children::run(&args).await?,
+        Workload::Retry => workloads::retry::run(&args).await?,
+        Workload::ContinueAsNew => workloads::continue_as_new::run(&args).await?,
+        Workload::Rounds => workloads::rounds::run(&args).await?,
+        Workload::Sleepers => workloads::sleepers::run(&args).await?,
     };
     #[expect(clippy::print_stdout, reason = "the line is what this program is for")]
     {

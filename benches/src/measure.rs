@@ -65,8 +65,17 @@ pub(crate) fn cpu_seconds() -> f64 {
 
 /// Megabytes of memory that this process has. 0 where `/proc` is not.
 pub(crate) fn rss_mb() -> f64 {
+    status_mb("VmRSS:")
+}
+
+/// Megabytes of memory that this process had at most. 0 where `/proc` is not.
+pub(crate) fn peak_mb() -> f64 {
+    status_mb("VmHWM:")
+}
+
+fn status_mb(field: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
     kilobytes.unwrap_or(0.0) / 1024.0
 }

@@ -8,12 +8,10 @@ use std::time::Instant;
 use durable_core::{ActivityError, NoError, OrchestrationContext, State, activity, orchestrator};
 use serde_json::json;
 
-use super::{Bench, Gate, report, slices};
+use super::{Bench, GATE, report, slices};
 use crate::Report;
 use crate::args::Args;
 use crate::measure::{self, Latencies};
-
-static GATE: Gate = Gate::new();
 
 /// When the last step of each instance was, and in which slice.
 #[derive(Clone)]
@@ -48,7 +46,7 @@ pub(crate) async fn run(args: &Args) -> Result<Report, Box<dyn Error>> {
             }
         });
     }
-    let slices = slices(args, &GATE, &mut bench.limit).await?;
+    let slices = slices(args, &mut bench.limit).await?;
     let [mut latencies, mut early, mut late] = std::array::from_fn(|_| Latencies::default());
     for step in steps.0.iter() {
         let step = std::mem::take(&mut *step.lock().unwrap_or_else(PoisonError::into_inner));

@@ -15,6 +15,7 @@ use crate::measure::{self, Latencies};
 const REPETITIONS: u32 = 7;
 
 pub(crate) async fn run(args: &Args) -> Result<Report, Box<dyn Error>> {
+    let width = args.width.unwrap_or(10_000);
     let register =
         |worker: durable_core::WorkerBuilder| worker.register::<fan_out>().register::<part>();
     let mut bench = Bench::open(args, 256, register).await?;
@@ -25,21 +26,21 @@ pub(crate) async fn run(args: &Args) -> Result<Report, Box<dyn Error>> {
         let instance = bench
             .hub
             .client()
-            .start_orchestration::<fan_out>(args.width)
+            .start_orchestration::<fan_out>(width)
             .await?;
         let sum = instance.wait_for_completion().await?;
-        assert_eq!(sum, args.width * (args.width + 1) / 2);
+        assert_eq!(sum, width * (width + 1) / 2);
         latencies.add(begin.elapsed());
         tokio::task::block_in_place(|| bench.limit.slice(Duration::from_millis(100)))?;
     }
     let seconds = latencies.percentile(0.5) / 1000.0;
     let slices = Slices {
-        per_second: args.width as f64 / seconds,
+        per_second: width as f64 / seconds,
         cpu: measure::cpu_seconds() - cpu,
         first_per_second: 0.0,
     };
     let mut report = report(args, "fanout", &slices, &mut latencies, &mut bench.limit);
-    report.more.insert("width".into(), json!(args.width));
+    report.more.insert("width".into(), json!(width));
     report.more.insert("seconds".into(), json!(seconds));
     bench.close().await?;
     Ok(report)

@@ -1,8 +1,15 @@
 //! What is measured.
 
 pub(crate) mod chain;
+pub(crate) mod children;
+mod clients;
+pub(crate) mod continue_as_new;
+pub(crate) mod events;
 pub(crate) mod fanout;
 pub(crate) mod hello;
+pub(crate) mod retry;
+pub(crate) mod rounds;
+pub(crate) mod sleepers;
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +39,8 @@ impl Bench {
     ) -> Result<Self, Box<dyn Error>> {
         let directory = tempfile::tempdir_in(std::env::current_dir()?)?;
         let hub = match args.store {
-            Store::Sled => TaskHub::open(directory.path().join("hub")).await?,
-            Store::Memory => TaskHub::in_memory().await?,
+            Store::Sled => args.options().open(directory.path().join("hub")).await?,
+            Store::Memory => args.options().open_in_memory().await?,
         };
         let worker = register(hub.worker())
             .shutdown_timeout(Duration::ZERO)
@@ -57,6 +64,9 @@ impl Bench {
     }
 }
 
+/// Of this process, which runs one workload.
+pub(crate) static GATE: Gate = Gate::new();
+
 /// Lets the workload run in slices, with the machine's limit measured between them.
 pub(crate) struct Gate {
     /// Held for reading by every operation, for writing while the limit is measured.
@@ -68,7 +78,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             open: RwLock::const_new(()),
             done: AtomicU64::new(0),
@@ -82,11 +92,16 @@ impl Gate {
     }
 
     pub(crate) fn count(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
+        self.count_all(1);
+    }
+
+    pub(crate) fn count_all(&self, operations: u64) {
+        self.done.fetch_add(operations, Ordering::Relaxed);
     }
 }
 
 /// What the slices came to.
+#[derive(Default)]
 pub(crate) struct Slices {
     pub(crate) per_second: f64,
     pub(crate) cpu: f64,
@@ -97,11 +112,7 @@ const SLICE: Duration = Duration::from_millis(900);
 const LIMIT_SLICE: Duration = Duration::from_millis(100);
 
 /// Runs the workload for the time that was asked for, after the warm-up.
-pub(crate) async fn slices(
-    args: &Args,
-    gate: &Gate,
-    limit: &mut Limit,
-) -> Result<Slices, Box<dyn Error>> {
+pub(crate) async fn slices(args: &Args, limit: &mut Limit) -> Result<Slices, Box<dyn Error>> {
     let (mut first, mut warm) = (None, None);
     let mut rates = Vec::new();
     let mut cpu = 0.0;
@@ -110,11 +121,11 @@ pub(crate) async fn slices(
         let warm_since = *warm.get_or_insert_with(measure::now);
         let (cpu_before, done_before, slice) = (
             measure::cpu_seconds(),
-            gate.done.load(Ordering::Relaxed),
+            GATE.done.load(Ordering::Relaxed),
             measure::now(),
         );
         tokio::time::sleep(SLICE).await;
-        let done = gate.done.load(Ordering::Relaxed);
+        let done = GATE.done.load(Ordering::Relaxed);
         let rate = (done - done_before) as f64 / slice.elapsed().as_secs_f64();
         first.get_or_insert(rate);
         if done < args.warmup && begin.elapsed() < Duration::from_secs(600) {
@@ -126,8 +137,8 @@ pub(crate) async fn slices(
         if warm_since.elapsed() >= args.seconds {
             break;
         }
-        let closed = gate.open.write().await;
-        gate.slice.fetch_add(1, Ordering::Relaxed);
+        let closed = GATE.open.write().await;
+        GATE.slice.fetch_add(1, Ordering::Relaxed);
         tokio::task::block_in_place(|| limit.slice(LIMIT_SLICE))?;
         drop(closed);
     }
