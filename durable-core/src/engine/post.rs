@@ -6,10 +6,13 @@
 //! away by the one in which it is dealt with. So the store has either both or neither of a cause
 //! and its effect, and after a crash what was not dealt with is handed on again.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::engine::delivery::insert_first;
-use crate::engine::instance::{Body, Instance};
+use crate::engine::instance::Instance;
 use crate::engine::mailbox::Mail;
 use crate::engine::message::Snapshot;
 use crate::engine::work::{Next, Work, timer_key};
@@ -212,6 +215,17 @@ fn id_of_attempt(id: &InstanceId, attempt: u32) -> Result<InstanceId, FailureDet
 }
 
 impl<R> Instance<R> {
+    /// Whether this is the attempt that this instance waits for.
+    fn waits_for(&self, parent: &Parent) -> bool {
+        let is_child = matches!(
+            self.outstanding.get(parent.call),
+            Some(Pending::Child { .. })
+        );
+        is_child
+            && *parent == self.as_parent(parent.call)
+            && !self.answered().contains(&parent.call)
+    }
+
     /// This instance as the parent of a call's next or current attempt.
     fn as_parent(&self, call: CallId) -> Parent {
         let failed = self
@@ -286,6 +300,13 @@ impl<R: Answer> Engine<R> {
     }
 
     fn begin_child(&mut self, seq: u64, mut started: Box<Started>) {
+        // It may have been looked for while its parent gave it up, or got its result.
+        if let Some(parent) = &started.parent
+            && let Some(instance) = self.instances.get(&parent.number)
+            && !instance.waits_for(parent)
+        {
+            return self.work.settle(seq);
+        }
         if started.version.is_empty() {
             started.version.clone_from(&self.work.default_version);
         }
@@ -378,16 +399,9 @@ fn child_ended<R>(
     result: Result<Payload, FailureDetails>,
 ) -> bool {
     let call = parent.call;
-    match instance.outstanding.get(call) {
-        Some(Pending::Child { .. })
-            if *parent == instance.as_parent(call)
-                && !instance.answered().contains(&call)
-                && !matches!(instance.body, Body::Ended) => {}
-        // It is no longer waited for.
-        _ => {
-            work.settle(seq);
-            return false;
-        }
+    if !instance.waits_for(parent) {
+        work.settle(seq);
+        return false;
     }
     let event = match result {
         Ok(output) => Event::ChildCompleted { call, output },
