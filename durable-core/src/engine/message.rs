@@ -206,7 +206,8 @@ pub(crate) fn result_of(turn: &Turn) -> Option<Result<Payload, FailureDetails>> 
         | Action::SetCustomStatus { .. }
         | Action::StartChild { .. }
         | Action::SendEvent { .. }
-        | Action::ContinueAsNew { .. } => None,
+        | Action::ContinueAsNew { .. }
+        | Action::Patched { .. } => None,
     }
 }
 

@@ -125,7 +125,8 @@ impl<R> Work<R> {
                 | Action::SetCustomStatus { .. }
                 | Action::Complete { .. }
                 | Action::Fail { .. }
-                | Action::ContinueAsNew { .. } => {}
+                | Action::ContinueAsNew { .. }
+                | Action::Patched { .. } => {}
             }
         }
     }

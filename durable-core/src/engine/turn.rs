@@ -147,11 +147,9 @@ impl<R> Work<R> {
         }
         let revived = self.make_watched(instance, false).and_then(|watched| {
             let Some(mut watched) = watched else { return Ok(None) };
-            for turn in turns {
-                let drifted = watched.replay(turn, Matching::Tolerant)?;
-                if drifted > 0 {
-                    tracing::info!(instance = %instance.header.id, drifted, "inputs differ from history in added or removed keys");
-                }
+            let drifted = watched.replay(turns, Matching::Tolerant)?;
+            if drifted > 0 {
+                tracing::info!(instance = %instance.header.id, drifted, "inputs differ from history in added or removed keys");
             }
             Ok(Some(watched))
         });
@@ -431,9 +429,10 @@ impl<R> Work<R> {
                 Action::SendEvent { name, .. } => (format!("data of event `{name}`"), max_payload),
                 Action::ContinueAsNew { .. } => ("next input".to_owned(), max_payload),
                 Action::Fail { .. } => ("error".to_owned(), max_payload),
-                Action::CreateTimer { .. } | Action::AwaitEvent { .. } | Action::Cancel { .. } => {
-                    return None;
-                }
+                Action::CreateTimer { .. }
+                | Action::AwaitEvent { .. }
+                | Action::Cancel { .. }
+                | Action::Patched { .. } => return None,
             };
             (len > limit).then(|| format!("the {what} of {len} bytes is over the limit of {limit}"))
         });
@@ -484,7 +483,8 @@ impl<R> Work<R> {
             | Action::Complete { .. }
             | Action::Fail { .. }
             | Action::SendEvent { .. }
-            | Action::ContinueAsNew { .. } => false,
+            | Action::ContinueAsNew { .. }
+            | Action::Patched { .. } => false,
         };
         let calls = calls + actions.iter().filter(begins).count();
         let Config {
@@ -701,6 +701,7 @@ impl<R> Taken<R> {
                 Action::SetCustomStatus { status } => self.custom_status = Some(status.clone()),
                 Action::AwaitEvent { .. }
                 | Action::Cancel { .. }
+                | Action::Patched { .. }
                 | Action::Complete { .. }
                 | Action::Fail { .. }
                 | Action::SendEvent { .. }

@@ -141,6 +141,7 @@ mod tests {
                 input: json("8"),
                 keep_events: true,
             },
+            Action::Patched { name: "p".into() },
         ];
         let steps = events.into_iter().map(|event| Step {
             event,

@@ -178,6 +178,10 @@ pub(crate) enum Action {
         /// Events that were not taken are for the next execution.
         keep_events: bool,
     },
+    /// A note: this execution takes the changed path of this name.
+    Patched {
+        name: Cow<'static, str>,
+    },
 }
 
 impl Action {
@@ -193,7 +197,8 @@ impl Action {
             | Self::ContinueAsNew { .. }
             | Self::CreateTimer { .. }
             | Self::AwaitEvent { .. }
-            | Self::Cancel { .. } => self.payload().map_or(0, Payload::len),
+            | Self::Cancel { .. }
+            | Self::Patched { .. } => self.payload().map_or(0, Payload::len),
         }
     }
 
@@ -207,7 +212,10 @@ impl Action {
             Self::SetCustomStatus { status } => Some(status),
             Self::Complete { output } => Some(output),
             Self::Fail { failure } => failure.value(),
-            Self::CreateTimer { .. } | Self::AwaitEvent { .. } | Self::Cancel { .. } => None,
+            Self::CreateTimer { .. }
+            | Self::AwaitEvent { .. }
+            | Self::Cancel { .. }
+            | Self::Patched { .. } => None,
         }
     }
 }

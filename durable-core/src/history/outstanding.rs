@@ -143,7 +143,8 @@ impl Outstanding {
             Action::AwaitEvent { .. }
             | Action::SetCustomStatus { .. }
             | Action::StartChild { .. }
-            | Action::SendEvent { .. } => {}
+            | Action::SendEvent { .. }
+            | Action::Patched { .. } => {}
         }
     }
 

@@ -300,6 +300,45 @@ impl OrchestrationContext {
         self.read(|state| state.replaying || state.shadow)
     }
 
+    /// Whether this execution takes a changed path: for a change of an orchestrator that instances of
+    /// the old code are in the middle of.
+    ///
+    /// It is `true` for an execution that comes by here for the first time, which is noted in its
+    /// history, and from then on in every replay. It is `false` for one that came by here when the
+    /// code did not ask yet: that goes on as it began. What was said first holds for this `name` in
+    /// the whole execution, wherever and however often it is asked, also in several branches.
+    ///
+    /// Here a check for fraud was added while orders were under way. Those that had been charged, or
+    /// were about to be, go on without; those that still wait for their approval are checked:
+    ///
+    /// ```
+    /// use durable_core::{ActivityError, FailureDetails, OrchestrationContext, activity, orchestrator};
+    ///
+    /// # #[activity]
+    /// # async fn check_fraud(order: u32) {}
+    /// # #[activity]
+    /// # async fn charge(order: u32) {}
+    /// #[orchestrator]
+    /// async fn fulfil(ctx: OrchestrationContext, order: u32) -> Result<(), ActivityError<FailureDetails>> {
+    ///     let _ = ctx.wait_for_external_event::<()>("Approval").await;
+    ///     if ctx.patched("check for fraud") {
+    ///         ctx.call_activity::<check_fraud>(order).await?;
+    ///     }
+    ///     ctx.call_activity::<charge>(order).await
+    /// }
+    /// ```
+    ///
+    /// Once no instance is left that began before the change, remove the call and the old path; the
+    /// notes in histories are ignored then. Do not use a name again for another change. Going back to
+    /// code from before the change stops the instances that took the new path (their status says so)
+    /// until the new code is back. An orchestrator that never ends by itself takes the new path from
+    /// its next execution on.
+    #[track_caller]
+    pub fn patched(self, name: impl Into<Cow<'static, str>>) -> bool {
+        let (name, location) = (name.into(), Location::caller());
+        self.read(|state| state.patched(name, location))
+    }
+
     /// The id of this instance.
     #[track_caller]
     pub fn instance_id(self) -> InstanceId {

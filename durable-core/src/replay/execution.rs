@@ -258,7 +258,7 @@ impl Execution {
         let _ = panics::catch(move || drop(root));
     }
 
-    /// Replays one recorded turn.
+    /// Replays one recorded turn. Of patches [`mark_patches`](Self::mark_patches) must have told.
     ///
     /// Returns how many inputs differed in a way that is tolerated.
     ///
@@ -306,7 +306,24 @@ impl Execution {
         }
     }
 
-    fn set_replaying(&mut self, replaying: bool) {
+    /// Tells of the patches that the turns to be replayed have a marker of.
+    pub(super) fn mark_patches(&mut self, turns: &[Turn]) {
+        let steps = turns.iter().flat_map(|turn| &turn.steps);
+        let actions = steps.flat_map(|step| &step.actions);
+        let marked = actions.filter_map(|action| {
+            let Action::Patched { name } = action else {
+                return None;
+            };
+            Some(name.clone())
+        });
+        if let Some(state) = &mut self.state
+            && !planted!(ForgetPatches)
+        {
+            state.mark_patches(marked.collect());
+        }
+    }
+
+    pub(super) fn set_replaying(&mut self, replaying: bool) {
         if let Some(state) = &mut self.state {
             state.replaying = replaying;
         }

@@ -155,7 +155,7 @@ impl Difference {
             "likely cause: the orchestrator's code was changed while this instance was under way, or it reads a clock, random \
              numbers, the environment or files\n\
              remedy: start a worker with the code the instance began with (register it beside the new one under its own \
-             version), or make the change so that old histories replay; the instance goes on when such a worker starts\n"
+             version), or ask `ctx.patched(..)` where the change is, so that old histories replay; the instance goes on when such a worker starts\n"
         }
     }
 }
@@ -217,6 +217,7 @@ pub(super) fn describe(action: Option<&Action>) -> String {
         Action::CreateTimer { call, due } => format!("timer {call} due at {} us", due.0),
         Action::AwaitEvent { call, name } => format!("wait {call} for event `{name}`"),
         Action::Cancel { call } => format!("cancellation of call {call}"),
+        Action::Patched { name } => format!("patch `{name}`"),
         Action::SetCustomStatus { status } => format!("custom status {status:?}"),
         Action::Complete { output } => format!("completion with {output:?}"),
         Action::Fail { failure } => format!("failure {failure:?}"),

@@ -87,21 +87,28 @@ impl Watched {
         Ok(fed)
     }
 
-    /// See [`Execution::replay`].
+    /// Replays a history, before anything else is fed.
+    ///
+    /// Returns how many inputs differed in a way that is tolerated.
     ///
     /// # Errors
     ///
-    /// As there.
-    pub(crate) fn replay(&mut self, turn: &Turn, matching: Matching) -> Result<u64, Problem> {
-        self.turns += 1;
+    /// A [`Problem`] if the code asks for something else than was recorded.
+    pub(crate) fn replay(&mut self, turns: &[Turn], matching: Matching) -> Result<u64, Problem> {
         let _silent = silence();
+        self.main.mark_patches(turns);
         if let Some(shadow) = &mut self.shadow {
-            shadow.begin_turn(turn.time);
-            for step in &turn.steps {
-                shadow.feed(&step.event)?;
-            }
+            shadow.mark_patches(turns);
         }
-        self.main.replay(turn, self.turns, matching)
+        let mut drifted = 0;
+        for turn in turns {
+            self.turns += 1;
+            if let Some(shadow) = &mut self.shadow {
+                follow(shadow, turn)?;
+            }
+            drifted += self.main.replay(turn, self.turns, matching)?;
+        }
+        Ok(drifted)
     }
 
     /// See [`Execution::take_events`].
@@ -137,4 +144,15 @@ impl Watched {
             self.main.is_foreign() || self.shadow.as_ref().is_some_and(Execution::is_foreign);
         foreign.then(|| self.main.foreign_wake())
     }
+}
+
+/// Takes a copy through a turn whose actions the other copy is compared with.
+fn follow(shadow: &mut Execution, turn: &Turn) -> Result<(), Problem> {
+    shadow.begin_turn(turn.time);
+    shadow.set_replaying(true);
+    for step in &turn.steps {
+        shadow.feed(&step.event)?;
+    }
+    shadow.set_replaying(false);
+    Ok(())
 }

@@ -8,6 +8,7 @@
 //! One rule keeps the `RefCell` sound: nothing is woken, cloned by foreign code or dropped while
 //! the state is borrowed. What must be dropped or woken is returned, and dropped or woken after.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -132,6 +133,10 @@ pub(super) struct State {
     payload_bytes: usize,
     /// How the execution is to be continued: its end, whatever else it does.
     continuation: Option<Emitted>,
+    /// The patches that recorded turns have a marker of.
+    marked: BTreeSet<Cow<'static, str>>,
+    /// What was said of each patch: it holds for the whole execution.
+    patches: BTreeMap<Cow<'static, str>, bool>,
 }
 
 impl State {
@@ -153,6 +158,8 @@ impl State {
             emitted: Vec::new(),
             payload_bytes: 0,
             continuation: None,
+            marked: BTreeSet::new(),
+            patches: BTreeMap::new(),
         }
     }
 
@@ -168,6 +175,29 @@ impl State {
         let random = self.next_random;
         self.next_random = self.next_random.wrapping_add(1);
         random
+    }
+
+    /// Tells of the patches that the turns to be replayed have a marker of.
+    pub(super) fn mark_patches(&mut self, marked: BTreeSet<Cow<'static, str>>) {
+        self.marked = marked;
+    }
+
+    /// Whether a changed path is taken: by code that is new, and where it was taken before. Code
+    /// that came by here without asking went the old way, and stays on it.
+    pub(super) fn patched(
+        &mut self,
+        name: Cow<'static, str>,
+        location: &'static Location<'static>,
+    ) -> bool {
+        if let Some(patched) = self.patches.get(&name) {
+            return *patched;
+        }
+        let patched = !self.replaying || self.marked.contains(&name);
+        self.patches.insert(name.clone(), patched);
+        if patched {
+            self.emit(Action::Patched { name }, Some(location));
+        }
+        patched
     }
 
     pub(super) fn emit(&mut self, action: Action, location: Option<&'static Location<'static>>) {

@@ -350,6 +350,7 @@ impl Auditor {
         let id = &header.id;
         let (mut answered, mut timers) = (BTreeSet::new(), BTreeMap::new());
         let (mut begun, mut cancelled) = (BTreeSet::new(), BTreeSet::new());
+        let mut patched = BTreeSet::new();
         let (mut ended, mut last) = (false, Timestamp(0));
         for (index, turn) in turns.iter().enumerate() {
             assert!(turn.time >= last, "{id}: time went back in turn {index}");
@@ -401,6 +402,9 @@ impl Auditor {
                         | Action::SetCustomStatus { .. }
                         | Action::StartChild { .. }
                         | Action::SendEvent { .. } => {}
+                        Action::Patched { name } => {
+                            assert!(patched.insert(name), "{id}: patch `{name}` noted twice");
+                        }
                     }
                 }
             }
@@ -479,20 +483,17 @@ impl Auditor {
             .expect("is registered");
         let foreign: crate::replay::ForeignWake = std::sync::Arc::new(|| ());
         let mut watched = Watched::new(&identity, run, &foreign, false);
-        for turn in turns {
-            if matches!(
-                turn.steps.last().map(|step| &step.event),
-                Some(Event::Terminated { .. })
-            ) {
-                return;
-            }
-            let replayed = watched.replay(turn, Matching::Strict);
-            assert!(
-                replayed.is_ok(),
-                "{}: it replays otherwise: {replayed:?}",
-                header.id
-            );
-        }
+        let terminated = |turn: &Turn| {
+            let last = turn.steps.last().map(|step| &step.event);
+            matches!(last, Some(Event::Terminated { .. }))
+        };
+        let end = turns.iter().position(terminated).unwrap_or(turns.len());
+        let replayed = watched.replay(&turns[..end], Matching::Strict);
+        assert!(
+            replayed.is_ok(),
+            "{}: it replays otherwise: {replayed:?}",
+            header.id
+        );
     }
 
     /// At the end: how it ended is how it may.

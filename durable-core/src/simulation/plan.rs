@@ -220,12 +220,13 @@ impl Plan {
 
 impl Deploy {
     fn random(rng: &mut Rng) -> Self {
-        match rng.u8(0..10) {
+        match rng.u8(0..12) {
             0 => Self::Drain,
             1 | 2 => Self::Stop,
             3 => Self::Start(Code::NoOrchestrator),
             4 => Self::Start(Code::NoActivity),
             5 | 6 => Self::Start(Code::Changed),
+            7 | 8 => Self::Start(Code::Old),
             _ => Self::Start(Code::Right),
         }
     }

@@ -74,6 +74,8 @@ pub enum Planted {
     DropCarriedEvents,
     /// An event that was raised twice under one id is two events.
     TakeEventTwice,
+    /// Replay does not know of the patches that were taken.
+    ForgetPatches,
 }
 
 impl Planted {
@@ -113,6 +115,7 @@ impl Planted {
         Self::DeliverTwice,
         Self::DropCarriedEvents,
         Self::TakeEventTwice,
+        Self::ForgetPatches,
     ];
 }
 

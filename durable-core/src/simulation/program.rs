@@ -1,9 +1,10 @@
 //! Orchestrations made at random: a small tree of what an orchestrator can ask for, the real
 //! orchestrator that follows it, and what may come out of it, worked out without the engine.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::failure::{ActivityError, FailureDetails, FailureKind, NoError};
 use crate::orchestrator::{Orchestrator, OrchestratorFuture};
 use crate::payload::Payload;
 use crate::registry::Registry;
-use crate::replay::OrchestrationContext;
+use crate::replay::{EventError, OrchestrationContext};
 use crate::retry::RetryPolicy;
 
 /// One thing that an orchestrator does.
@@ -55,6 +56,10 @@ pub(crate) enum Node {
     Fail,
     /// Panics.
     Panic,
+    /// Waits for an event no longer than so many milliseconds.
+    EventWithin(u8, u64),
+    /// Does one thing or another: the code was changed here.
+    Patched(u8),
 }
 
 /// How a child is begun.
@@ -112,6 +117,7 @@ pub(crate) enum Seen {
     Letter,
     /// What the child has seen, or that it failed.
     Child(Option<Vec<Seen>>),
+    Patched(u8, bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,7 +301,9 @@ fn random_node(rng: &mut Rng, budget: usize) -> Node {
             })
             .collect()
     };
-    match rng.u8(0..23) {
+    match rng.u8(0..25) {
+        23 => Node::EventWithin(name(rng), rng.u64(0..30_000)),
+        24 => Node::Patched(name(rng)),
         8 | 9 => Node::Sleep(rng.u64(0..20_000)),
         10 | 11 => Node::Event(name(rng)),
         12 => Node::EventOr(name(rng), rng.u64(0..30_000)),
@@ -355,6 +363,8 @@ fn children(node: &Node) -> impl Iterator<Item = &Vec<Node>> {
         | Node::Sleep(_)
         | Node::Event(_)
         | Node::EventOr(..)
+        | Node::EventWithin(..)
+        | Node::Patched(_)
         | Node::Status(_)
         | Node::Draw
         | Node::Letter
@@ -368,7 +378,7 @@ fn children(node: &Node) -> impl Iterator<Item = &Vec<Node>> {
 pub(crate) fn waits(nodes: &[Node]) -> Vec<u8> {
     let mut names = Vec::new();
     for node in nodes {
-        if let Node::Event(name) | Node::EventOr(name, _) = node {
+        if let Node::Event(name) | Node::EventOr(name, _) | Node::EventWithin(name, _) = node {
             names.push(*name);
         }
         if !matches!(node, Node::Child(..) | Node::Detached(_)) {
@@ -434,6 +444,8 @@ pub(crate) fn smaller(nodes: &[Node]) -> Vec<Vec<Node>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     Right,
+    /// As it was before it was changed at every [`Node::Patched`].
+    Old,
     /// It asks for something else when it is replayed.
     Changed,
     /// The orchestrator is not there.
@@ -448,6 +460,10 @@ pub(crate) fn registry(code: Code) -> Registry {
         Code::Right => {
             registry.activity::<Worked>();
             registry.orchestrator::<Script>();
+        }
+        Code::Old => {
+            registry.activity::<Worked>();
+            registry.orchestrator::<OldScript>();
         }
         Code::Changed => {
             registry.activity::<Worked>();
@@ -488,6 +504,42 @@ impl Orchestrator for Script {
         Box::pin(async move {
             let nodes: Vec<Node> = input.decode().expect("a program");
             follow(ctx, nodes).await.map(|seen| encode(&seen))
+        })
+    }
+}
+
+thread_local! {
+    /// Whether the code is run that asks for no patches.
+    static OLD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Puts back what it was before, also over a panic.
+struct IsOld(bool);
+
+impl Drop for IsOld {
+    fn drop(&mut self) {
+        OLD.set(self.0);
+    }
+}
+
+/// What `Script` was before it was changed.
+struct OldScript;
+
+impl Orchestrator for OldScript {
+    type Input = Vec<Node>;
+    type Output = Vec<Seen>;
+    type Error = NoError;
+    const NAME: &'static str = Script::NAME;
+    const VERSION: &'static str = "";
+
+    fn run(ctx: OrchestrationContext, input: Payload) -> OrchestratorFuture {
+        Box::pin(async move {
+            let mut script = Script::run(ctx, input);
+            poll_fn(|cx| {
+                let _old = IsOld(OLD.replace(true));
+                script.as_mut().poll(cx)
+            })
+            .await
         })
     }
 }
@@ -594,6 +646,19 @@ async fn follow_node(
             })?;
         }
         Node::Again(nodes) => ctx.continue_as_new::<Script, ()>(nodes).await,
+        Node::EventWithin(name, ms) => {
+            let wait = ctx.wait_for_external_event::<Raised>(NAMES[usize::from(name)].0);
+            seen.push(match wait.timeout(Duration::from_millis(ms)).await {
+                Err(EventError::TimedOut) => Seen::Timer,
+                event => Seen::Event(name, event.expect("an event's data").number),
+            });
+        }
+        Node::Patched(name) => {
+            let patched = !OLD.get() && ctx.patched(format!("patch {name}"));
+            // Replay must be able to tell which path it was.
+            ctx.set_custom_status(&(name, patched)).expect("JSON");
+            seen.push(Seen::Patched(name, patched));
+        }
         Node::Fail => {
             return Err(FailureDetails::new(
                 FailureKind::Application,
@@ -669,6 +734,7 @@ fn judge_seen(nodes: &[Node], seen: Vec<Seen>, raised: u64) -> Result<(), String
         raised,
         events: BTreeSet::new(),
         drawn: BTreeSet::new(),
+        patched: BTreeMap::new(),
     };
     judge.sequence(nodes, &mut BTreeMap::new())?;
     match judge.seen.next() {
@@ -704,6 +770,8 @@ struct Judge {
     raised: u64,
     events: BTreeSet<u64>,
     drawn: BTreeSet<String>,
+    /// The path that was taken at each patch.
+    patched: BTreeMap<u8, bool>,
 }
 
 impl Judge {
@@ -725,7 +793,7 @@ impl Judge {
                 Seen::Event(seen, number) if seen == *name => self.event(*name, number, last),
                 other => Err(format!("it saw {other:?} for {node:?}")),
             },
-            Node::EventOr(name, _) => match self.next()? {
+            Node::EventOr(name, _) | Node::EventWithin(name, _) => match self.next()? {
                 Seen::Timer => Ok(()),
                 Seen::Event(seen, number) if seen == *name => self.event(*name, number, last),
                 other => Err(format!("it saw {other:?} for {node:?}")),
@@ -757,6 +825,14 @@ impl Judge {
             Node::Child(nodes, _) => match self.next()? {
                 Seen::Child(None) if fails(nodes) => Ok(()),
                 Seen::Child(Some(seen)) if !fails(nodes) => judge_seen(nodes, seen, 0),
+                other => Err(format!("it saw {other:?} for {node:?}")),
+            },
+            Node::Patched(name) => match self.next()? {
+                Seen::Patched(seen, patched)
+                    if seen == *name && *self.patched.entry(seen).or_insert(patched) == patched =>
+                {
+                    Ok(())
+                }
                 other => Err(format!("it saw {other:?} for {node:?}")),
             },
             Node::Fail | Node::Panic | Node::Again(_) => Err("it should have ended".to_owned()),

@@ -59,6 +59,14 @@ const CHANGED: &[Deploy] = &[
     Deploy::Start(Code::Right),
 ];
 
+/// Right code, the code before it, and right code again.
+const ROLLED_BACK: &[Deploy] = &[
+    Deploy::Start(Code::Old),
+    Deploy::Start(Code::Right),
+    Deploy::Start(Code::Old),
+    Deploy::Start(Code::Right),
+];
+
 const INCOMPLETE: &[Deploy] = &[
     Deploy::Start(Code::NoActivity),
     Deploy::Start(Code::NoOrchestrator),
@@ -95,6 +103,8 @@ scenarios! {
         one(vec![Node::All(vec![vec![Node::Event(0)], vec![Node::Event(0), Node::Event(0)]])]);
     "an event or a timer", RIGHT, one(vec![Node::EventOr(0, 100), call(1)]);
     "an event that gives up a timer", RIGHT, one(vec![Node::EventOr(0, 1_000_000), call(1)]);
+    "an event in time", RIGHT, one(vec![Node::EventWithin(0, 1_000_000), call(1)]);
+    "an event that may be late", RIGHT, one(vec![Node::EventWithin(0, 100), Node::EventOr(0, 9_000)]);
     "a race of activities", RIGHT,
         one(vec![Node::First(vec![vec![call(1), call(2)], vec![call(3)], vec![Node::Sleep(1)]])]);
     "a dropped wait gives its event back", RIGHT,
@@ -137,6 +147,11 @@ scenarios! {
         with(vec![Node::Event(0), call(1)], &[Order::Raise(0, 0), Order::Raise(1, 7_000)]);
     "a deploy of changed code, and of right code", CHANGED,
         one(vec![call(1), Node::Sleep(100), Node::Event(0), call(2)]);
+    "a patch, and going back to the code before it", ROLLED_BACK,
+        one(vec![call(1), Node::Patched(0), Node::Sleep(50), Node::Patched(0), call(2), Node::Patched(1)]);
+    "a patch in branches", ROLLED_BACK, one(vec![Node::All((1..4).map(|n| {
+        vec![call(n), Node::Patched(0), Node::Sleep(n), Node::Patched(1)]
+    }).collect())]);
     "a worker that lacks something", INCOMPLETE, one(vec![call(1), Node::Inline(2), call(3)]);
     "more instances than fit in memory", RIGHT,
         (0..5).map(|n| case(vec![call(n), Node::Sleep(n * 10), call(n)])).collect();

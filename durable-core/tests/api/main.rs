@@ -22,6 +22,7 @@ mod lifecycle;
 mod loss;
 #[cfg(feature = "simulation")]
 mod overload;
+mod patches;
 mod polling;
 mod purge;
 mod restart;

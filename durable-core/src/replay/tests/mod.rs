@@ -42,6 +42,7 @@ mod events;
 mod evict;
 mod foreign;
 mod matching;
+mod patches;
 mod programs;
 mod shadow;
 
@@ -217,6 +218,7 @@ fn check(run: RunOrchestrator, script: &[(&str, &str)]) -> Vec<Turn> {
 /// Replays on a fresh execution. How many inputs differed in a tolerated way.
 fn replay(run: RunOrchestrator, turns: &[Turn], matching: Matching) -> Result<u64, Problem> {
     let mut execution = execution(run);
+    execution.mark_patches(turns);
     let mut drifted = 0;
     for (index, turn) in turns.iter().enumerate() {
         drifted += execution.replay(turn, index + 1, matching)?;
@@ -302,6 +304,7 @@ fn show(action: &Action) -> String {
         Action::CreateTimer { call, due } => format!("timer {call} at {}", whole(*due)),
         Action::AwaitEvent { call, name } => format!("wait {call} {name}"),
         Action::Cancel { call } => format!("cancel {call}"),
+        Action::Patched { name } => format!("patch {name}"),
         Action::SetCustomStatus { status } => format!("status {status:?}"),
         Action::StartChild {
             call, name, input, ..

@@ -72,7 +72,9 @@ fn check_in_worlds(run: RunOrchestrator, seeds: u64, same: Same) {
 fn go_on_from(run: RunOrchestrator, recorded: &Recorded, cut: usize, same: Same) {
     let mut execution = execution(run);
     let (before, after) = recorded.steps.split_at(cut);
-    for (index, turn) in Recorded::turns_of(before).iter().enumerate() {
+    let before = Recorded::turns_of(before);
+    execution.mark_patches(&before);
+    for (index, turn) in before.iter().enumerate() {
         let replayed = execution.replay(turn, index + 1, Matching::Strict);
         assert_eq!(replayed, Ok(0), "as far as {cut}");
     }

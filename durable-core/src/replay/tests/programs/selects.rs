@@ -207,6 +207,24 @@ fn waits_with_a_timeout() {
 }
 
 #[test]
+fn patches_in_branches() {
+    check(|ctx, _| {
+        body(async move {
+            let branch = async |name: &'static str, input| {
+                let mut seen = vec![two_steps(ctx, input).await];
+                for name in [name, "both"] {
+                    if ctx.patched(name) {
+                        seen.push(text(work(ctx, input).await));
+                    }
+                }
+                seen
+            };
+            futures_util::join!(branch("a", 1), branch("b", 2), branch("a", 3))
+        })
+    });
+}
+
+#[test]
 fn waits_that_are_dropped_unread() {
     check(|ctx, _| {
         body(async move {

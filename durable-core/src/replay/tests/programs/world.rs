@@ -163,7 +163,8 @@ impl World {
                 }
                 Action::SetCustomStatus { .. }
                 | Action::StartChild { .. }
-                | Action::SendEvent { .. } => {}
+                | Action::SendEvent { .. }
+                | Action::Patched { .. } => {}
             }
         }
     }
