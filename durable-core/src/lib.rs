@@ -73,7 +73,11 @@
 //! orchestrator [watches the first](TaskHubOptions::shadow_execution).
 //!
 //! Where code and history do not fit, the instance is left as it is, and its
-//! [status](OrchestrationStatus::problem) says why.
+//! [status](OrchestrationStatus::problem) says why. Every call is compared: kind, name, input, a
+//! timer's time, an event's name, what is missing, what is new; and what the orchestrator ends with.
+//! What may be changed while instances are under way: retry policies and timeouts (for calls to
+//! come), and the fields of a struct in an input or output, which may be added and removed. For any
+//! other change there are versions and [`patched`](OrchestrationContext::patched).
 //!
 //! # Logging
 //!

@@ -27,8 +27,6 @@ pub(crate) fn rehearse(
         .find_orchestrator(name, version)
         .ok_or_else(|| no_orchestrator(name, version, &registry.orchestrator_names()))?;
     let mut watched = Watched::new(&identity, run, &(Arc::new(|| ()) as _), true);
-    for turn in turns {
-        watched.replay(turn, Matching::Strict)?;
-    }
+    watched.replay(turns, Matching::Strict)?;
     Ok(())
 }

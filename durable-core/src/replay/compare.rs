@@ -53,13 +53,14 @@ pub(super) fn compare(
     }
     let mut asked_by_slot = by_slot(asked, |emitted| &emitted.action);
     let mut recorded_by_slot = by_slot(recorded, |action| action);
+    // Nobody asks for one thing twice.
+    let mut unmatched = twice(recorded, &recorded_by_slot).map(|action| (action, None));
     if matching == Matching::Tolerant {
         // What a marker led to is compared; the call itself may be moved, or be gone.
         asked_by_slot.retain(|slot, _| !matches!(slot, Slot::Patch(_)));
         recorded_by_slot.retain(|slot, _| !matches!(slot, Slot::Patch(_)));
     }
     let mut drifted = 0;
-    let mut unmatched = None;
     for (slot, action) in recorded_by_slot {
         let found = asked_by_slot.remove(&slot);
         match found.map(|emitted| same(action, &emitted.action, matching)) {
@@ -133,6 +134,14 @@ fn by_slot<'a, T>(
         .iter()
         .map(|item| (slot(action(item)), item))
         .collect()
+}
+
+/// An action that stands in the way of another.
+fn twice<'a>(recorded: &'a [Action], by_slot: &BTreeMap<Slot<'_>, &Action>) -> Option<&'a Action> {
+    let is_kept = |action: &&Action| by_slot.values().any(|kept| std::ptr::eq(*kept, *action));
+    (by_slot.len() < recorded.len())
+        .then(|| recorded.iter().find(|action| !is_kept(action)))
+        .flatten()
 }
 
 enum Same {

@@ -13,12 +13,12 @@ use std::task::{Context, Poll, Waker};
 use super::compare::{Matching, compare};
 use super::context::OrchestrationContext;
 use super::panics::{self, Panicked, Scope, is_foreign_complaint};
-use super::problem::{Difference, Place, Problem, ProblemKind, heading};
+use super::problem::{Difference, Place, Problem, ProblemKind, heading, unexpected};
 use super::silence::silence;
 use super::state::{Emitted, Entered, Identity, InlineStep, Key, Outcome, State};
 use super::waker::{ForeignWake, RootWaker};
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, Event, Step, Turn};
+use crate::history::{Action, Event, Started, Step, Turn};
 use crate::id::{CallId, EventName};
 use crate::orchestrator::OrchestratorFuture;
 use crate::payload::Payload;
@@ -125,7 +125,7 @@ impl Execution {
             return false;
         }
         let delivered = match event {
-            Event::Started(started) => return self.start(started.input.clone()),
+            Event::Started(started) => return self.start(started),
             Event::ActivityCompleted { call, output } => {
                 let outcome = Outcome::Activity(Ok(output.clone()));
                 self.with_state(|state| state.complete(*call, outcome))
@@ -168,10 +168,12 @@ impl Execution {
         changed
     }
 
-    fn start(&mut self, input: crate::payload::Payload) -> bool {
-        if !matches!(self.root, Root::NotStarted) {
+    fn start(&mut self, started: &Started) -> bool {
+        let is_ours = self.with_state(|state| state.identity.began_with(started));
+        if !matches!(self.root, Root::NotStarted) || is_ours != Some(true) {
             return false;
         }
+        let input = started.input.clone();
         self.root = Root::Live((self.run)(OrchestrationContext::new(self.key), input));
         self.waker.set_woken();
         true
@@ -284,6 +286,10 @@ impl Execution {
                 Ok(drifted) => drifted,
                 Err(difference) => return Err(self.explain(*difference, step, &fed, place)),
             };
+            // What concerned nobody was not recorded.
+            if !fed.changed {
+                return Err(unexpected(&step.event, &self.identity(), place));
+            }
         }
         self.set_replaying(false);
         Ok(drifted)

@@ -6,7 +6,7 @@ use std::panic::Location;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Emitted, Identity};
-use crate::history::{Action, ActivityOptions};
+use crate::history::{Action, ActivityOptions, Event};
 
 /// What kind of problem stops an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +160,44 @@ impl Difference {
     }
 }
 
+/// History has an event that the code does not wait for.
+pub(super) fn unexpected(event: &Event, identity: &Identity, place: Place) -> Problem {
+    let what = match event {
+        Event::Started(started) => format!(
+            "the start of orchestrator `{}`, version {}, as instance {}, execution {}",
+            started.name,
+            named(&started.version),
+            started.instance,
+            started.execution
+        ),
+        Event::ActivityCompleted { call, .. } | Event::ActivityFailed { call, .. } => {
+            format!("the result of call {call}")
+        }
+        Event::ChildCompleted { call, .. } | Event::ChildFailed { call, .. } => {
+            format!("the end of child {call}")
+        }
+        Event::TimerFired { call } => format!("the firing of timer {call}"),
+        Event::EventRaised { name, .. } => format!("event `{name}`"),
+        Event::Terminated { .. } => "a termination".to_owned(),
+    };
+    let Place { turn, step } = place;
+    let message = format!(
+        "orchestrator `{}` diverged at turn {turn}, event {step}: history recorded {what}, which the code does not wait for there",
+        identity.name
+    );
+    let report = format!(
+        "{}event     turn {turn}, event {step} of it\n{message}\n\
+         likely cause: the orchestrator's code was changed while this instance was under way, or the history is not its own\n\
+         remedy: start a worker with the code the instance began with\n",
+        heading(identity)
+    );
+    Problem::new(ProblemKind::Divergence, message, report)
+}
+
+fn named(version: &str) -> &str {
+    if version.is_empty() { "none" } else { version }
+}
+
 /// Who a report is about, one fact a line.
 pub(super) fn heading(identity: &Identity) -> String {
     let Identity {
@@ -169,7 +207,7 @@ pub(super) fn heading(identity: &Identity) -> String {
         version,
         ..
     } = identity;
-    let version = if version.is_empty() { "none" } else { version };
+    let version = named(version);
     format!(
         "instance  {instance}\nexecution {execution}\ncode      orchestrator `{name}`, version {version}\n"
     )

@@ -18,7 +18,7 @@ use std::task::{Poll, Waker};
 
 use crate::activity::ActivityFuture;
 use crate::failure::FailureDetails;
-use crate::history::{Action, Parent, Tags};
+use crate::history::{Action, Parent, Started, Tags};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::time::Timestamp;
@@ -46,6 +46,30 @@ pub(crate) struct Identity {
     /// Whose child it is.
     pub(crate) parent: Option<Parent>,
     pub(crate) tags: Tags,
+}
+
+impl Identity {
+    /// Whether a history that begins so is of this execution.
+    pub(super) fn began_with(&self, started: &Started) -> bool {
+        let Started {
+            instance,
+            execution,
+            name,
+            version,
+            parent,
+            tags,
+            ..
+        } = started;
+        (instance, execution, name, version, parent, tags)
+            == (
+                &self.instance,
+                &self.execution,
+                &self.name,
+                &self.version,
+                &self.parent,
+                &self.tags,
+            )
+    }
 }
 
 /// An action, and where in the user's code the call was made.

@@ -10,6 +10,8 @@
 //! | `done #0 7` | call 0, an activity, returned 7 |
 //! | `failed #0 "no"` | call 0 returned the error "no" |
 //! | `fired #0` | call 0, a timer, is due |
+//! | `ended #0 7` | call 0, a child, ended with 7 |
+//! | `broke #0 "no"` | call 0, a child, failed with "no" |
 //! | `raise Go 7` | an external event |
 //! | `terminate` | |
 //!
@@ -42,6 +44,7 @@ mod events;
 mod evict;
 mod foreign;
 mod matching;
+mod mutation;
 mod patches;
 mod programs;
 mod shadow;
@@ -246,6 +249,15 @@ fn parse(row: &str) -> (Option<u64>, Event) {
                 .with_value(json(second)),
         },
         "fired" => Event::TimerFired { call: call() },
+        "ended" => Event::ChildCompleted {
+            call: call(),
+            output: json(second),
+        },
+        "broke" => Event::ChildFailed {
+            call: call(),
+            failure: FailureDetails::new(FailureKind::Application, "String", second)
+                .with_value(json(second)),
+        },
         "raise" => Event::EventRaised {
             name: EventName::new(first),
             data: json(second),

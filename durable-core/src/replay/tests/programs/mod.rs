@@ -10,7 +10,7 @@ mod cost;
 mod joins;
 mod selects;
 mod streams;
-mod world;
+pub(super) mod world;
 
 use super::*;
 use world::{Recorded, World};

@@ -8,17 +8,17 @@ use super::*;
 const MAX_EVENTS: usize = 20_000;
 
 /// What a program has lived through: each step with its time and the polls it took.
-pub(super) struct Recorded {
+pub(in crate::replay) struct Recorded {
     pub(super) steps: Vec<(Timestamp, Step, u64)>,
 }
 
 impl Recorded {
-    pub(super) fn turns(&self) -> Vec<Turn> {
+    pub(in crate::replay) fn turns(&self) -> Vec<Turn> {
         Self::turns_of(&self.steps)
     }
 
     /// Steps of one time are one turn here; where turns are cut does not matter.
-    pub(super) fn turns_of(steps: &[(Timestamp, Step, u64)]) -> Vec<Turn> {
+    pub(in crate::replay) fn turns_of(steps: &[(Timestamp, Step, u64)]) -> Vec<Turn> {
         let turns = steps.chunk_by(|(time, ..), (next, ..)| time == next);
         turns
             .map(|steps| Turn {
@@ -30,7 +30,7 @@ impl Recorded {
 }
 
 /// Decides by a seed what happens next.
-pub(super) struct World {
+pub(in crate::replay) struct World {
     random: u64,
     clock: u64,
     activities: Vec<CallId>,
@@ -41,7 +41,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::replay) fn new(seed: u64) -> Self {
         Self {
             random: seed,
             clock: 1_000_000_000,
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Runs the program to its end.
-    pub(super) fn run(mut self, run: RunOrchestrator) -> Recorded {
+    pub(in crate::replay) fn run(mut self, run: RunOrchestrator) -> Recorded {
         let mut execution = execution(run);
         let mut steps = Vec::new();
         let mut event = Some(started("null"));
