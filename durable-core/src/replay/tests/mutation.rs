@@ -288,7 +288,7 @@ fn mutants(turns: &[Turn]) -> Vec<(String, Vec<Turn>)> {
     let original = serde_json::to_value(turns).expect("JSON");
     let mut mutants = Vec::new();
     change(&original, "turns", &mut |what, changed| {
-        mutants.push((what, changed))
+        mutants.push((what, changed));
     });
     let turns_of = |(what, changed)| {
         // What is not a history at all is not read from disk either.
@@ -308,9 +308,9 @@ fn change(value: &Value, path: &str, found: &mut dyn FnMut(String, Value)) {
                 value!({ "secs": 1, "nanos": 0 }),
                 value!({ "instance": "p", "number": 1, "execution": 0, "call": 0, "attempt": 1, "depth": 1 }),
             ];
-            others
-                .into_iter()
-                .for_each(|other| found(path.to_owned(), other));
+            for other in others {
+                found(path.to_owned(), other);
+            }
         }
         Value::Bool(bool) => found(path.to_owned(), value!(!bool)),
         Value::Number(number) => {
@@ -322,9 +322,9 @@ fn change(value: &Value, path: &str, found: &mut dyn FnMut(String, Value)) {
                     .map(|number| value!(number)),
                 number.as_f64().map(|number| value!(number + 0.5)),
             ] {
-                other
-                    .into_iter()
-                    .for_each(|other| found(path.to_owned(), other));
+                if let Some(other) = other {
+                    found(path.to_owned(), other);
+                }
             }
         }
         Value::String(text) => {
@@ -373,8 +373,8 @@ fn change_items(items: &[Value], path: &str, found: &mut dyn FnMut(String, Value
             items.splice(index..=index, replaced);
             Value::Array(items)
         };
-        let patch = path == "actions" && item.get("Patched").is_some();
-        let named = if patch { "action.Patched" } else { path };
+        let is_marker = path == "actions" && item.get("Patched").is_some();
+        let named = if is_marker { "action.Patched" } else { path };
         let last = path == "turns" && index + 1 == items.len();
         found(
             if last {
