@@ -283,6 +283,20 @@ impl OrchestrationContext {
     }
 
     /// 64 random bits that are the same in every replay.
+    ///
+    /// For anything else seed a generator of your choice with them:
+    ///
+    /// ```
+    /// use durable_core::{OrchestrationContext, orchestrator};
+    ///
+    /// #[orchestrator]
+    /// async fn draw(ctx: OrchestrationContext, mut tickets: Vec<u32>) -> Vec<u32> {
+    ///     let mut rng = fastrand::Rng::with_seed(ctx.random_u64());
+    ///     rng.shuffle(&mut tickets);
+    ///     tickets.truncate(rng.usize(1..4));
+    ///     tickets
+    /// }
+    /// ```
     #[track_caller]
     pub fn random_u64(self) -> u64 {
         let bits = self.new_uuid().as_u128();
@@ -364,6 +378,12 @@ impl OrchestrationContext {
     #[track_caller]
     pub fn history_length(self) -> usize {
         self.read(|state| state.events)
+    }
+
+    /// The name that this orchestrator was started under.
+    #[track_caller]
+    pub fn name(self) -> String {
+        self.read(|state| state.identity.name.clone())
     }
 
     /// The execution (generation) of this instance.

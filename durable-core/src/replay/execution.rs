@@ -169,8 +169,7 @@ impl Execution {
     }
 
     fn start(&mut self, started: &Started) -> bool {
-        let is_ours = self.with_state(|state| state.identity.began_with(started));
-        if !matches!(self.root, Root::NotStarted) || is_ours != Some(true) {
+        if !matches!(self.root, Root::NotStarted) {
             return false;
         }
         let input = started.input.clone();
@@ -287,8 +286,11 @@ impl Execution {
                 Err(difference) => return Err(self.explain(*difference, step, &fed, place)),
             };
             // What concerned nobody was not recorded.
-            if !fed.changed {
-                return Err(unexpected(&step.event, &self.identity(), place));
+            let identity = self.identity();
+            let is_other = |started: &Started| !identity.began_with(started);
+            let of_another = matches!(&step.event, Event::Started(started) if is_other(started));
+            if !fed.changed || of_another {
+                return Err(unexpected(&step.event, &identity, place));
             }
         }
         self.set_replaying(false);

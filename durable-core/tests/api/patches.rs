@@ -11,6 +11,7 @@ type Taken = Result<Vec<String>, ActivityError<NoError>>;
 
 /// Takes the steps, one after each event `go`.
 async fn take(ctx: OrchestrationContext, steps: [&str; 3]) -> Taken {
+    assert_eq!(ctx.name(), "order");
     let mut taken = Vec::new();
     for name in steps {
         let () = ctx.wait_for_external_event("go").await.unwrap();

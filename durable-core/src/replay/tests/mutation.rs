@@ -314,17 +314,16 @@ fn change(value: &Value, path: &str, found: &mut dyn FnMut(String, Value)) {
         }
         Value::Bool(bool) => found(path.to_owned(), value!(!bool)),
         Value::Number(number) => {
-            for other in [
+            let others = [
                 number.as_u64().map(|number| value!(number + 1)),
                 number
                     .as_u64()
                     .and_then(|number| number.checked_sub(1))
                     .map(|number| value!(number)),
                 number.as_f64().map(|number| value!(number + 0.5)),
-            ] {
-                if let Some(other) = other {
-                    found(path.to_owned(), other);
-                }
+            ];
+            for other in others.into_iter().flatten() {
+                found(path.to_owned(), other);
             }
         }
         Value::String(text) => {
@@ -346,7 +345,7 @@ fn change(value: &Value, path: &str, found: &mut dyn FnMut(String, Value)) {
                     Value::Object(fields)
                 };
                 change(field, &inner(path, key), &mut |what, changed| {
-                    found(what, with(changed))
+                    found(what, with(changed));
                 });
                 let mut fields = fields.clone();
                 fields.remove(key);
@@ -386,7 +385,7 @@ fn change_items(items: &[Value], path: &str, found: &mut dyn FnMut(String, Value
         );
         found(format!("{named} surplus"), with(vec![item.clone(); 2]));
         change(item, one, &mut |what, changed| {
-            found(what, with(vec![changed]))
+            found(what, with(vec![changed]));
         });
         if index > 0 {
             let mut items = items.to_vec();
