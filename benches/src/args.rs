@@ -31,6 +31,7 @@ options:
   --seconds S      how long to measure: 10
   --warmup N       what is counted so often before the measured part begins: 0
   --cache M        MiB of pages that sled keeps in memory: 128
+  --live N         orchestrators that are kept in memory between their turns: 20000
   --store S        sled or memory; `rounds` and `sleepers` are of sled only";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,8 @@ pub(crate) struct Args {
     pub(crate) warmup: u64,
     /// MiB of pages that sled keeps in memory.
     pub(crate) cache: u64,
+    /// Orchestrators that are kept in memory between their turns.
+    pub(crate) live: usize,
     pub(crate) store: Store,
     /// The hub of a process that `sleepers` starts.
     pub(crate) hub: Option<PathBuf>,
@@ -117,6 +120,7 @@ impl Default for Args {
             seconds: Duration::from_secs(10),
             warmup: 0,
             cache: 128,
+            live: 20_000,
             store: Store::Sled,
             hub: None,
         }
@@ -156,6 +160,7 @@ impl Args {
             "seconds" => self.seconds = Duration::from_secs_f64(parser.value()?.parse()?),
             "warmup" => self.warmup = parser.value()?.parse()?,
             "cache" => self.cache = parser.value()?.parse()?,
+            "live" => self.live = parser.value()?.parse()?,
             "hub" => self.hub = Some(parser.value()?.into()),
             "store" => {
                 self.store = parser.value()?.parse_with(|store| match store {
@@ -170,6 +175,8 @@ impl Args {
     }
 
     pub(crate) fn options(&self) -> TaskHubOptions {
-        TaskHub::options().cache_capacity(self.cache << 20)
+        TaskHub::options()
+            .cache_capacity(self.cache << 20)
+            .max_live_instances(self.live)
     }
 }

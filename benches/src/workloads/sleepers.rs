@@ -74,6 +74,7 @@ fn in_another_process(args: &Args, hub: &Path) -> Result<Found, Box<dyn Error>> 
         .arg(hub)
         .args(["--instances", &args.instances.to_string()])
         .args(["--cache", &args.cache.to_string()])
+        .args(["--live", &args.live.to_string()])
         .args(["--concurrency", &args.concurrency.to_string()])
         .stderr(Stdio::inherit())
         .output()?;
