@@ -326,14 +326,14 @@ impl OrchestrationContext {
     /// were about to be, go on without; those that still wait for their approval are checked:
     ///
     /// ```
-    /// use durable_core::{ActivityError, FailureDetails, OrchestrationContext, activity, orchestrator};
+    /// use durable_core::{ActivityError, NoError, OrchestrationContext, activity, orchestrator};
     ///
     /// # #[activity]
     /// # async fn check_fraud(order: u32) {}
     /// # #[activity]
     /// # async fn charge(order: u32) {}
     /// #[orchestrator]
-    /// async fn fulfil(ctx: OrchestrationContext, order: u32) -> Result<(), ActivityError<FailureDetails>> {
+    /// async fn fulfil(ctx: OrchestrationContext, order: u32) -> Result<(), ActivityError<NoError>> {
     ///     let _ = ctx.wait_for_external_event::<()>("Approval").await;
     ///     if ctx.patched("check for fraud") {
     ///         ctx.call_activity::<check_fraud>(order).await?;
