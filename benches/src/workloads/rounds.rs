@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &Args) -> Result<Report, Box<dyn Error>> {
             .await?;
         let mut found = Vec::new();
         for rounds in [args.rounds / 100, args.rounds / 10, args.rounds] {
-            found.push(sizes(&hub, compaction, rounds).await?);
+            found.push(sizes(&hub, compaction, rounds.max(1)).await?);
         }
         more.insert(compaction.name().into(), found.into());
         worker.shutdown().await;
