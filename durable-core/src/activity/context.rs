@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ pub struct ActivityContext {
     attempt: Arc<Attempt>,
     /// What comes of it is final.
     last: Arc<AtomicBool>,
+    /// Told of every sign of life.
+    heart: Arc<Notify>,
     states: States,
     cancelled: CancellationToken,
     /// Weak: a context may be kept for longer than the attempt.
@@ -83,6 +86,7 @@ impl ActivityContext {
         Self {
             attempt: Arc::new(attempt),
             last: Arc::default(),
+            heart: Arc::default(),
             states,
             cancelled,
             slot,
@@ -171,6 +175,21 @@ impl ActivityContext {
     pub fn not_retryable<E>(&self, error: E) -> E {
         self.last.store(true, Ordering::Release);
         error
+    }
+
+    /// A sign of life: for an activity that is called with a
+    /// [`heartbeat_timeout`](crate::ActivityCall::heartbeat_timeout). It costs little and nothing is
+    /// stored.
+    pub fn heartbeat(&self) {
+        self.heart.notify_one();
+    }
+
+    /// Ends when there was no sign of life for so long.
+    pub(crate) async fn silent(&self, limit: Duration) {
+        while tokio::time::timeout(limit, self.heart.notified())
+            .await
+            .is_ok()
+        {}
     }
 
     /// Whether a failure of this attempt is final.

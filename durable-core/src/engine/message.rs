@@ -251,6 +251,8 @@ pub(crate) struct Dispatch {
     /// What the attempt before has left to this one.
     pub(crate) state: Option<Payload>,
     pub(crate) timeout: Option<Duration>,
+    /// The longest it may give no sign of life.
+    pub(crate) heartbeat: Option<Duration>,
     /// What runs, if it is not the registered activity of that name.
     pub(crate) step: Option<InlineStep>,
 }

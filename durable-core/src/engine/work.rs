@@ -263,6 +263,7 @@ impl<R> Work<R> {
             attempt,
             state,
             timeout: options.timeout,
+            heartbeat: options.heartbeat,
             step,
         }));
     }

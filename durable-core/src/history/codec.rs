@@ -63,6 +63,7 @@ mod tests {
             retry: Some(RetryPolicy::exponential(5, Duration::from_secs(1))),
             timeout: Some(Duration::from_millis(1)),
             retry_if: true,
+            heartbeat: Some(Duration::from_secs(2)),
         };
         let call = CallId(3);
         let name = EventName::new("Go");

@@ -228,6 +228,8 @@ pub(crate) struct ActivityOptions {
     pub(crate) timeout: Option<Duration>,
     /// The orchestrator's code is asked whether an error is to be retried.
     pub(crate) retry_if: bool,
+    /// The longest that one attempt may give no sign of life.
+    pub(crate) heartbeat: Option<Duration>,
 }
 
 /// How a child is to be begun.

@@ -311,6 +311,32 @@ impl<T: Wire, E: Wire> ActivityCall<T, E> {
         self.with_request(|request| request.options.timeout = Some(timeout))
     }
 
+    /// The longest one attempt may go without [`heartbeat`](crate::ActivityContext::heartbeat): after
+    /// that its token fires and it counts as failed, as after its [`timeout`](Self::timeout). So an
+    /// activity that may take long, but not be stuck, is tried again soon.
+    ///
+    /// Default: as long as it likes. It counts from when the attempt begins to run.
+    ///
+    /// ```
+    /// # use durable_core::{ActivityContext, ActivityError, NoError, OrchestrationContext, activity, orchestrator};
+    /// # use std::time::Duration;
+    /// #[activity]
+    /// async fn import(ctx: ActivityContext, rows: u64) {
+    ///     for _row in 0..rows {
+    ///         ctx.heartbeat();
+    ///     }
+    /// }
+    ///
+    /// #[orchestrator]
+    /// async fn nightly(ctx: OrchestrationContext) -> Result<(), ActivityError<NoError>> {
+    ///     let call = ctx.call_activity::<import>(1_000_000);
+    ///     call.heartbeat_timeout(Duration::from_secs(30)).await
+    /// }
+    /// ```
+    pub fn heartbeat_timeout(self, timeout: Duration) -> Self {
+        self.with_request(|request| request.options.heartbeat = Some(timeout))
+    }
+
     fn with_request(mut self, change: impl FnOnce(&mut ActivityRequest)) -> Self {
         if let Some(request) = self.call.request_mut() {
             change(request);

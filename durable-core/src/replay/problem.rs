@@ -235,6 +235,7 @@ pub(super) fn describe(action: Option<&Action>) -> String {
                 retry,
                 timeout,
                 retry_if,
+                heartbeat,
             } = options;
             let mut text = if *inline {
                 format!("step {call} `{name}`")
@@ -246,6 +247,9 @@ pub(super) fn describe(action: Option<&Action>) -> String {
             }
             if let Some(timeout) = timeout {
                 let _ = write!(text, ", timeout {timeout:?}");
+            }
+            if let Some(heartbeat) = heartbeat {
+                let _ = write!(text, ", heartbeat timeout {heartbeat:?}");
             }
             if *retry_if {
                 text.push_str(", retried if its error is");

@@ -271,6 +271,7 @@ impl Runner {
             attempt,
             state,
             timeout: _,
+            heartbeat,
             step,
         } = dispatch;
         if let Some(step) = step {
@@ -295,7 +296,19 @@ impl Runner {
             resumed: state,
         };
         let ctx = ActivityContext::new(attempt, self.states.clone(), token, Arc::downgrade(slot));
-        let attempted = (activity.run)(ctx.clone(), input).await;
+        let attempted = (activity.run)(ctx.clone(), input);
+        let attempted = match heartbeat {
+            None => attempted.await,
+            Some(limit) => tokio::select! {
+                biased;
+                attempted = attempted => attempted,
+                () = ctx.silent(limit) => {
+                    ctx.cancellation_token().cancel();
+                    let text = format!("it gave no sign of life for {limit:?}");
+                    Err(FailureDetails::new(FailureKind::Timeout, "heartbeat timeout", text))
+                }
+            },
+        };
         attempted.map_err(|failure| {
             if ctx.is_last() {
                 failure.not_retryable()

@@ -71,6 +71,59 @@ async fn never_more_attempts_run_than_are_allowed() {
     .await;
 }
 
+#[tokio::test]
+async fn an_attempt_without_a_sign_of_life_is_given_up_and_one_that_beats_is_not() {
+    /// The first attempt says nothing any more; the second takes long, and says so.
+    #[activity]
+    async fn beat(State(steps): State<Steps>, ctx: ActivityContext) -> u32 {
+        if ctx.attempt() == 1 {
+            let token = ctx.cancellation_token().clone();
+            tokio::spawn(async move {
+                token.cancelled().await;
+                steps.say("cancelled");
+            });
+            std::future::pending::<()>().await;
+        }
+        for _ in 0..90 {
+            ctx.heartbeat();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        ctx.attempt()
+    }
+
+    #[orchestrator]
+    async fn watches(
+        ctx: OrchestrationContext,
+        attempts: u32,
+    ) -> Result<u32, ActivityError<NoError>> {
+        ctx.call_activity::<beat>(())
+            .retry(RetryPolicy::fixed(attempts, Duration::ZERO))
+            .heartbeat_timeout(Duration::from_millis(600))
+            .await
+    }
+
+    on_both(async |hub| {
+        let (steps, mut said) = Steps::held();
+        let worker = hub.worker().state(steps);
+        let worker = worker.register::<watches>().register::<beat>();
+        let _worker = worker.start().await.unwrap();
+        let client = hub.client();
+        let start = client.start_orchestration::<watches>(2);
+        let output = start.await.unwrap().wait_for_completion().await;
+        assert_eq!(output.unwrap(), 2);
+        assert_eq!(said.recv().await.unwrap(), "cancelled");
+
+        let start = client.start_orchestration::<watches>(1);
+        match start.await.unwrap().wait_for_completion().await {
+            Err(OrchestrationError::Application(ActivityError::TimedOut(details))) => {
+                assert_eq!(details.message(), "it gave no sign of life for 600ms");
+            }
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+}
+
 #[derive(Clone)]
 struct Narrow(Steps);
 
