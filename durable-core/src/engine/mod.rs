@@ -25,6 +25,8 @@ mod message;
 mod post;
 mod purge;
 mod reading;
+#[cfg(test)]
+mod registered;
 #[cfg(feature = "testing")]
 mod rehearsal;
 mod residence;

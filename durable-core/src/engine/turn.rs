@@ -96,7 +96,10 @@ impl<R> Work<R> {
     /// Gives a fresh instance its orchestrator, or parks it.
     fn bring_to_life(&mut self, instance: &mut Instance<R>) {
         let body = match self.make_watched(instance, true) {
-            Ok(Some(watched)) => Body::Live(Box::new(watched)),
+            Ok(Some(watched)) => {
+                set_problem(instance, None, self.now);
+                Body::Live(Box::new(watched))
+            }
             Ok(None) => Body::Parked,
             Err(problem) => {
                 set_problem(instance, Some(problem), self.now);
@@ -141,8 +144,8 @@ impl<R> Work<R> {
     /// Brings an instance with a history back to life by replaying it; its problem is gone then.
     pub(super) fn revive(&mut self, instance: &mut Instance<R>, turns: &[Turn]) {
         if turns.is_empty() {
+            // Whether its problem is gone shows in its first turn, which follows.
             instance.body = Body::Fresh;
-            set_problem(instance, None, self.now);
             return;
         }
         let revived = self.make_watched(instance, false).and_then(|watched| {
