@@ -26,6 +26,9 @@ what is measured once:
                    and in memory, seconds until a new process has opened the hub and ended one of
                    them, after a kill and after the hub was closed
 
+what is measured again and again, and its median told:
+  replay           events of a history in memory, on one core (--steps 1000)
+
 options:
   --concurrency C  1
   --seconds S      how long to measure: 10
@@ -45,6 +48,7 @@ pub(crate) enum Workload {
     ContinueAsNew,
     Rounds,
     Sleepers,
+    Replay,
 }
 
 impl Workload {
@@ -59,6 +63,7 @@ impl Workload {
             "continue_as_new" => Self::ContinueAsNew,
             "rounds" => Self::Rounds,
             "sleepers" => Self::Sleepers,
+            "replay" => Self::Replay,
             _ => return None,
         })
     }

@@ -51,20 +51,30 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(hub) = &args.hub {
         return workloads::sleepers::in_this_process(&args, hub).await;
     }
-    let report = match args.workload {
-        Workload::Chain => workloads::chain::run(&args).await?,
-        Workload::Hello => workloads::hello::run(&args).await?,
-        Workload::Fanout => workloads::fanout::run(&args).await?,
-        Workload::Events => workloads::events::run(&args).await?,
-        Workload::Children => workloads::children::run(&args).await?,
-        Workload::Retry => workloads::retry::run(&args).await?,
-        Workload::ContinueAsNew => workloads::continue_as_new::run(&args).await?,
-        Workload::Rounds => workloads::rounds::run(&args).await?,
-        Workload::Sleepers => workloads::sleepers::run(&args).await?,
+    let line = if args.workload == Workload::Replay {
+        workloads::replay::run(&args)?
+    } else {
+        serde_json::to_string(&report(args.workload, &args).await?)?
     };
     #[expect(clippy::print_stdout, reason = "the line is what this program is for")]
     {
-        println!("{}", serde_json::to_string(&report)?);
+        println!("{line}");
     }
     Ok(())
+}
+
+async fn report(workload: Workload, args: &Args) -> Result<Report, Box<dyn std::error::Error>> {
+    Ok(match workload {
+        Workload::Chain => workloads::chain::run(args).await?,
+        Workload::Hello => workloads::hello::run(args).await?,
+        Workload::Fanout => workloads::fanout::run(args).await?,
+        Workload::Events => workloads::events::run(args).await?,
+        Workload::Children => workloads::children::run(args).await?,
+        Workload::Retry => workloads::retry::run(args).await?,
+        Workload::ContinueAsNew => workloads::continue_as_new::run(args).await?,
+        Workload::Rounds => workloads::rounds::run(args).await?,
+        Workload::Sleepers => workloads::sleepers::run(args).await?,
+        // It has no limit beside it.
+        Workload::Replay => return Err("replay has a line of its own".into()),
+    })
 }

@@ -116,10 +116,13 @@
 
 mod hub;
 mod mock;
+mod recorded;
 mod replay;
 
 pub use hub::{TestHub, TestHubBuilder, TestHubError};
 pub use mock::failure;
+#[doc(hidden)]
+pub use recorded::Recorded;
 pub use replay::ReplayError;
 
 pub(crate) use mock::run;

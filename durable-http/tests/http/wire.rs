@@ -55,6 +55,18 @@ async fn a_start_without_an_id_makes_one_of_32_hexadecimal_digits() {
     }
 }
 
+/// An orchestrator without a version serves all.
+#[tokio::test]
+async fn a_version_is_that_of_the_instance() {
+    let world = world().await;
+    let uri = "/orchestrators/echo/x?version=9";
+    let reply = world.admin(Method::POST, uri, "").await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    let status = world.client.status("x").await;
+    let status = status.expect("a status").expect("an instance");
+    assert_eq!(status.version(), "9");
+}
+
 #[tokio::test]
 async fn starts_that_cannot_be_are_refused_with_what_clients_read() {
     let world = world().await;
@@ -64,7 +76,6 @@ async fn starts_that_cannot_be_are_refused_with_what_clients_read() {
         ("/orchestrators/echo/@entity@1", "", StatusCode::BAD_REQUEST),
         ("/orchestrators/echo/%2e%2e", "", StatusCode::BAD_REQUEST),
         ("/orchestrators/echo/x", "{", StatusCode::BAD_REQUEST),
-        ("/orchestrators/echo?version=9", "", StatusCode::BAD_REQUEST),
         ("/orchestrators/echo/taken", "", StatusCode::CONFLICT),
     ] {
         let reply = world.admin(Method::POST, uri, body).await;
