@@ -35,8 +35,10 @@ pub(crate) enum Looked {
     Hung,
 }
 
-/// Longer than the patience within, and both closings.
-const LOOK_LIMIT: Duration = Duration::from_secs(90);
+/// Longer than the patience within, and both closings. Where an inner node of sled's tree is gone,
+/// each look behind it takes a million steps and then panics, which is damage that is told; all of
+/// them take minutes.
+const LOOK_LIMIT: Duration = Duration::from_secs(600);
 const MAKE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Adds instances to the hub in `dir`.
