@@ -103,7 +103,8 @@ fn writes() -> Vec<Case> {
 /// Something cannot be read.
 fn reads() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (call, call_name, at_open) in [(Call::Get, "get", 3), (Call::Scan, "scan", 1)] {
+    // Opening reads three records, the active set and the letters.
+    for (call, call_name, at_open) in [(Call::Get, "get", 3), (Call::Scan, "scan", 2)] {
         for (for_good, often) in [(false, "once"), (true, "for-good")] {
             for nth in [1, 2, 3, 4, 30, 100] {
                 let name = format!("{call_name}-{nth}-eio-{often}");
