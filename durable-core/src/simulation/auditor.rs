@@ -315,14 +315,12 @@ impl Auditor {
         self.check_append_only(&header, &turns);
         self.check_history(&header, &turns);
         self.check_replay(&header, &turns);
-        for turn in &turns {
-            for child in begun_in(turn) {
-                assert!(
-                    header_or_letter(store, &child),
-                    "{id}: {child} is not there, although it was begun"
-                );
-                self.check_instance(store, &child);
-            }
+        for child in begun_in(&turns) {
+            assert!(
+                header_or_letter(store, &child),
+                "{id}: {child} is not there, although it was begun"
+            );
+            self.check_instance(store, &child);
         }
     }
 
@@ -562,9 +560,11 @@ fn header(store: &Store, id: &InstanceId) -> Option<Header> {
         .map(|stored| stored.header)
 }
 
-/// The instances that a turn has begun and not taken back.
-fn begun_in(turn: &Turn) -> Vec<InstanceId> {
-    let actions = || turn.steps.iter().flat_map(|step| &step.actions);
+/// The instances that an execution has begun and still waits for, or has nothing to do with: one that
+/// was given up may never have begun.
+fn begun_in(turns: &[Turn]) -> Vec<InstanceId> {
+    let steps = || turns.iter().flat_map(|turn| &turn.steps);
+    let actions = || steps().flat_map(|step| &step.actions);
     let cancelled: BTreeSet<_> = actions()
         .filter_map(|action| match action {
             Action::Cancel { call } => Some(*call),
@@ -577,10 +577,7 @@ fn begun_in(turn: &Turn) -> Vec<InstanceId> {
             Action::Complete { .. } | Action::Fail { .. } | Action::ContinueAsNew { .. }
         )
     });
-    let terminated = turn
-        .steps
-        .iter()
-        .any(|step| matches!(step.event, Event::Terminated { .. }));
+    let terminated = steps().any(|step| matches!(step.event, Event::Terminated { .. }));
     let begun = |action: &Action| match action {
         Action::StartChild {
             call, id, options, ..
