@@ -211,14 +211,7 @@ impl<R> Instance<R> {
 
     /// The calls whose answer has arrived and was not fed yet.
     pub(super) fn answered(&self) -> BTreeSet<CallId> {
-        let call = |mail: &Mail<R>| match &mail.event {
-            Event::ActivityCompleted { call, .. }
-            | Event::ActivityFailed { call, .. }
-            | Event::TimerFired { call }
-            | Event::ChildCompleted { call, .. }
-            | Event::ChildFailed { call, .. } => Some(*call),
-            Event::Started(_) | Event::EventRaised { .. } | Event::Terminated { .. } => None,
-        };
+        let call = |mail: &Mail<R>| mail.event.answers();
         self.mailbox.iter().filter_map(call).collect()
     }
 

@@ -18,8 +18,8 @@ use crate::engine::message::Snapshot;
 use crate::engine::work::{Next, Work, timer_key};
 use crate::engine::{Answer, Engine, Want};
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, Event, Letter, Parent, Pending, Started};
-use crate::id::{CallId, InstanceId, InstanceNumber};
+use crate::history::{Action, ChildOptions, Event, Letter, Parent, Pending, Started};
+use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::store::{Op, TimerKind};
 
@@ -102,18 +102,9 @@ impl<R> Work<R> {
                     input,
                     options,
                 } if options.detached => {
-                    let started = Started {
-                        instance: id.clone(),
-                        execution: crate::id::ExecutionId::default(),
-                        name: name.clone().into_owned(),
-                        version: version.clone().into_owned(),
-                        input: input.clone(),
-                        parent: None,
-                        event_ids: Vec::new(),
-                        tags: options.tags.clone(),
-                    };
+                    let started = start(id.clone(), name, version, input, options, None);
                     self.send(Letter::Start {
-                        started: Box::new(started),
+                        started,
                         named: options.named,
                     });
                 }
@@ -155,18 +146,9 @@ impl<R> Work<R> {
                 });
             }
         };
-        let started = Started {
-            instance: id,
-            execution: crate::id::ExecutionId::default(),
-            name: name.clone().into_owned(),
-            version: version.clone().into_owned(),
-            input: input.clone(),
-            parent: Some(parent),
-            event_ids: Vec::new(),
-            tags: options.tags.clone(),
-        };
+        let started = start(id, name, version, input, options, Some(parent));
         self.send(Letter::Start {
-            started: Box::new(started),
+            started,
             // After a restart it may be begun again although it was before.
             named: options.named || again,
         });
@@ -201,6 +183,27 @@ impl<R> Work<R> {
     }
 }
 
+/// The start of what an orchestrator begins.
+fn start(
+    instance: InstanceId,
+    name: &str,
+    version: &str,
+    input: &Payload,
+    options: &ChildOptions,
+    parent: Option<Parent>,
+) -> Box<Started> {
+    Box::new(Started {
+        instance,
+        execution: ExecutionId::default(),
+        name: name.to_owned(),
+        version: version.to_owned(),
+        input: input.clone(),
+        parent,
+        event_ids: Vec::new(),
+        tags: options.tags.clone(),
+    })
+}
+
 /// Each attempt at a child is an instance of its own.
 fn id_of_attempt(id: &InstanceId, attempt: u32) -> Result<InstanceId, FailureDetails> {
     if attempt <= 1 {
@@ -222,9 +225,8 @@ impl<R> Instance<R> {
             self.outstanding.get(parent.call),
             Some(Pending::Child { .. })
         );
-        is_child
-            && *parent == self.as_parent(parent.call)
-            && !self.answered().contains(&parent.call)
+        let answers = |mail: &Mail<R>| mail.event.answers() == Some(parent.call);
+        is_child && *parent == self.as_parent(parent.call) && !self.mailbox.iter().any(answers)
     }
 
     /// This instance as the parent of a call's next or current attempt.

@@ -630,7 +630,7 @@ impl<R> Work<R> {
     }
 
     /// Stores what has arrived for an instance that takes no turns, and says so to who sent it.
-    /// No more than `at_least` of it, or all that is kept. Says whether the instance is new.
+    /// Of what is not stored yet, so many. Says whether the instance is new.
     fn store_mail(&mut self, instance: &mut Instance<R>, first: usize) -> bool {
         if first == 0 {
             return false;
@@ -682,7 +682,7 @@ impl<R> Taken<R> {
     fn follow(&mut self, instance: &mut Instance<R>, step: Step) {
         instance.note_event(&step.event);
         let closed = instance.outstanding.follow(&step, self.turn.time);
-        let answered = answered_by(&step.event);
+        let answered = step.event.answers();
         let leaves_children = matches!(
             step.event,
             Event::Terminated {
@@ -734,18 +734,6 @@ fn span_of_turn<R>(instance: &Instance<R>) -> Span {
         ..
     } = &*instance.identity;
     tracing::info_span!("orchestrator", %instance, %execution, name)
-}
-
-/// The call that an event answers.
-fn answered_by(event: &Event) -> Option<CallId> {
-    match event {
-        Event::ActivityCompleted { call, .. }
-        | Event::ActivityFailed { call, .. }
-        | Event::TimerFired { call }
-        | Event::ChildCompleted { call, .. }
-        | Event::ChildFailed { call, .. } => Some(*call),
-        Event::Started(_) | Event::EventRaised { .. } | Event::Terminated { .. } => None,
-    }
 }
 
 /// How the turn continues its execution as new, if it does: the last thing it does.

@@ -60,6 +60,18 @@ pub(crate) enum Event {
 }
 
 impl Event {
+    /// The call that it answers, if it is an answer.
+    pub(crate) fn answers(&self) -> Option<CallId> {
+        match self {
+            Self::ActivityCompleted { call, .. }
+            | Self::ActivityFailed { call, .. }
+            | Self::TimerFired { call }
+            | Self::ChildCompleted { call, .. }
+            | Self::ChildFailed { call, .. } => Some(*call),
+            Self::Started(_) | Self::EventRaised { .. } | Self::Terminated { .. } => None,
+        }
+    }
+
     /// Bytes of payload it carries.
     pub(crate) fn bytes(&self) -> usize {
         match self {

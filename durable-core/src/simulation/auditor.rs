@@ -9,7 +9,7 @@ use crate::activity::{Activity, Attempted};
 use crate::engine::{ActivityKey, Dispatch, Snapshot};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::{Action, Event, Letter, Turn};
-use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
+use crate::id::{ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Matching, Watched};
 use crate::store::{Header, InstanceKey, RuntimeStatus, Store as _};
@@ -362,7 +362,7 @@ impl Auditor {
                 assert!(!ended, "{id}: something after the end");
                 let is_start = matches!(step.event, Event::Started(_));
                 assert_eq!(is_start, (index, place) == (0, 0), "{id}: one start, first");
-                if let Some(call) = answer(&step.event) {
+                if let Some(call) = step.event.answers() {
                     assert!(
                         begun.contains(&call),
                         "{id}: answer to {call}, which was not made"
@@ -641,16 +641,5 @@ fn rank(status: RuntimeStatus) -> u8 {
         RuntimeStatus::Pending => 0,
         status if status.is_terminal() => 2,
         _ => 1,
-    }
-}
-
-fn answer(event: &Event) -> Option<CallId> {
-    match event {
-        Event::ActivityCompleted { call, .. }
-        | Event::ActivityFailed { call, .. }
-        | Event::TimerFired { call }
-        | Event::ChildCompleted { call, .. }
-        | Event::ChildFailed { call, .. } => Some(*call),
-        Event::Started(_) | Event::EventRaised { .. } | Event::Terminated { .. } => None,
     }
 }
