@@ -71,13 +71,13 @@ impl Mirror {
         })
     }
 
-    pub(super) fn follow(&mut self, part: Batch, steps: &Steps) {
+    pub(super) fn follow(&mut self, mut part: Batch, steps: &Steps) {
         if self.failed.is_some() || part.is_empty() {
             return;
         }
         let reached = steps.reached(Step::Followed).map_err(Failure::Io);
         let applied = reached.and_then(|()| {
-            let applied = self.target.engine.apply(part);
+            let applied = self.target.engine.apply(&mut part);
             applied.map_err(|(failure, _)| failure)
         });
         self.failed = applied.err();

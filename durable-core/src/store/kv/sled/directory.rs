@@ -5,6 +5,7 @@
 //!   anchor            what was acknowledged, see `anchor`
 //!   ballast           given up when the disk is too full to open the hub, see `ballast`
 //!   lock              locked while a process has the hub open
+//!   redo              what completes a commit that may have been kept in part, see `redo`
 //!   sled-1/           sled's own directory, one per generation; the anchor names the valid one
 //! ```
 //!

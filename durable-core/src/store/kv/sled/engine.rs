@@ -5,6 +5,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -17,7 +18,7 @@ use super::{readable, snapshots, tail};
 use crate::store::CopyError;
 
 /// A key and its value; none where the key was removed.
-type Change = (IVec, Option<IVec>);
+pub(super) type Change = (IVec, Option<IVec>);
 
 /// A key and its value.
 pub(super) type Pair = (IVec, IVec);
@@ -50,7 +51,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Batch {
     changes: ::sled::Batch,
     /// The same changes, oldest first: sled shows nothing of a batch, and a copy that is under way
-    /// must follow it.
+    /// must follow it, as whoever has to do it once more.
     log: Vec<Change>,
     /// The key length and value length of a pair that would end up in a file that is never synced.
     too_long: Option<(usize, usize)>,
@@ -86,6 +87,11 @@ impl Batch {
 
     pub(super) fn is_empty(&self) -> bool {
         self.log.is_empty()
+    }
+
+    /// The changes, oldest first.
+    pub(super) fn into_log(self) -> Vec<Change> {
+        self.log
     }
 
     /// How many changes there are, and of how many bytes.
@@ -152,8 +158,9 @@ impl Engine {
         caught(|| Ok(Range(self.db().range(from..))))
     }
 
-    /// Applies the batch; if it fails, says whether it may have been kept in part.
-    pub(super) fn apply(&self, batch: Batch) -> Result<(), (Failure, Torn)> {
+    /// Applies the batch, of which the log is left; if it fails, says whether it may have been kept
+    /// in part.
+    pub(super) fn apply(&self, batch: &mut Batch) -> Result<(), (Failure, Torn)> {
         if let Some((key, value)) = batch.too_long {
             let what = format!("a key of {key} with a value of {value} bytes is too long");
             return Err((Failure::Io(io::Error::other(what)), Torn::No));
@@ -162,10 +169,10 @@ impl Engine {
         if Vec::<u8>::new().try_reserve_exact(ROOM).is_err() {
             return Err((Failure::Io(io::ErrorKind::OutOfMemory.into()), Torn::No));
         }
-        caught(|| self.db().apply_batch(batch.changes)).map_err(|failure| {
-            // Once sled has met an error while writing it writes nothing more. But if it only could
-            // not read a page that the batch changes, it goes on and writes the first half of the
-            // batch, without the frame that would make recovery drop it.
+        let changes = mem::take(&mut batch.changes);
+        caught(|| self.db().apply_batch(changes)).map_err(|failure| {
+            // Once sled has met an error while writing it writes nothing more. Otherwise it may write
+            // the first half of the batch, see `redo`.
             let stopped = self.db().context.global_error().is_err();
             (failure, if stopped { Torn::No } else { Torn::Maybe })
         })
@@ -206,19 +213,31 @@ impl Engine {
         let Some(db) = self.db.take() else {
             return Ok(());
         };
+        let (hand_over, db_to_stop) = mpsc::channel();
         let (stopped, wait) = mpsc::channel();
         let stop = move || {
             let result = caught(|| {
-                drop(db);
+                drop(db_to_stop.recv());
                 Ok(())
             });
             // Nobody listens any more if it took too long.
             let _ = stopped.send(result);
         };
-        let thread = thread::Builder::new()
+        let thread = match thread::Builder::new()
             .name("durable-sled-stop".to_owned())
             .spawn(stop)
-            .map_err(Failure::Io)?;
+        {
+            Ok(thread) => thread,
+            Err(error) => {
+                // Dropped here it could wait without end. The process keeps it, and its lock.
+                mem::forget(db);
+                return Err(Failure::Io(error));
+            }
+        };
+        // Only now: what a thread that does not begin was to do is dropped.
+        if let Err(mpsc::SendError(db)) = hand_over.send(db) {
+            mem::forget(db);
+        }
         let Ok(result) = wait.recv_timeout(STOP_TIMEOUT) else {
             return Err(Failure::Damaged("sled did not stop".to_owned()));
         };

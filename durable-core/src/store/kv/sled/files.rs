@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::SledOptions;
 use super::anchor::{Anchor, State};
 use super::directory::{Directory, io_error, sync_directory, sync_file};
 use super::engine::{Engine, Failure, SEGMENT};
 use super::generation::{Generation, close_gate};
+use super::{SledOptions, redo};
 use crate::store::OpenError;
 
 /// Makes sled's files for a new hub, and then says so in the anchor.
@@ -100,6 +100,36 @@ pub(super) fn reopen(
         });
     }
     Ok(Generation::new(engine, data, directory)?.behind(gate))
+}
+
+/// Opens files that may hold a commit in part, and completes it.
+pub(super) fn reopen_torn(
+    directory: &Arc<Directory>,
+    anchor: &mut Anchor,
+    options: &SledOptions,
+) -> Result<Generation, OpenError> {
+    let hub = directory.path();
+    let redo = redo::read(hub, anchor.mark().commit).map_err(io_error(hub))?;
+    if redo.is_none() && !options.accept_loss {
+        return Err(directory.corrupt("a commit was interrupted by damaged data and kept in part"));
+    }
+    let generation = reopen(directory, anchor, options)?;
+    let Some(mut redo) = redo else {
+        return Ok(generation);
+    };
+    let completed = generation.apply(&mut redo).map_err(|(failure, _)| failure);
+    match completed.and_then(|()| generation.sync()) {
+        Ok(()) => {
+            anchor.set_state(State::Ready).map_err(io_error(hub))?;
+            redo::remove(hub).map_err(io_error(hub))?;
+            tracing::warn!(path = %hub.display(), "a commit that was kept in part was completed");
+        }
+        Err(error) if options.accept_loss => {
+            tracing::error!(?error, "a commit that was kept in part stays so");
+        }
+        Err(failure) => return Err(open_error(directory, generation.path(), failure)),
+    }
+    Ok(generation)
 }
 
 /// Pages in files of their own are never synced by sled, so there must be none.

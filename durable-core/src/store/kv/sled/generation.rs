@@ -74,8 +74,8 @@ impl Generation {
         &self.path
     }
 
-    /// Applies the batch; if it fails, says whether it may have been kept in part.
-    pub(super) fn apply(&self, batch: Batch) -> Result<(), (Failure, Torn)> {
+    /// See [`Engine::apply`].
+    pub(super) fn apply(&self, batch: &mut Batch) -> Result<(), (Failure, Torn)> {
         let (_, bytes) = batch.size();
         self.applied.fetch_add(bytes, Ordering::Relaxed);
         self.engine.apply(batch)

@@ -36,6 +36,7 @@ mod files;
 mod generation;
 mod keys;
 mod readable;
+mod redo;
 mod reuse;
 mod snapshots;
 mod steps;
@@ -57,7 +58,7 @@ use uuid::Uuid;
 use self::anchor::{Anchor, State};
 use self::copy::Mirror;
 use self::directory::{Directory, io_error};
-use self::engine::{Failure, Range, Torn};
+use self::engine::{Change, Failure, Range, Torn};
 use self::generation::Generation;
 use self::keys::{stuff, unstuff};
 use self::steps::{Step, Steps};
@@ -131,6 +132,8 @@ pub(crate) struct SledKv {
 #[derive(Debug)]
 struct Writer {
     anchor: Anchor,
+    /// What was applied since the last sync.
+    unsynced: Vec<Change>,
     /// A copy that is under way.
     mirror: Option<Mirror>,
     /// Why nothing may be written any more.
@@ -141,6 +144,18 @@ impl Writer {
     /// Whether anything may be written.
     fn check(&self) -> Result<(), StoreError> {
         self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// What is not synced may have been kept in part: has it done once more when the hub is opened.
+    fn note_torn(&mut self, directory: &Directory) {
+        let commit = self.anchor.mark().commit;
+        let noted = self.anchor.set_state(State::Torn);
+        let noted =
+            noted.and_then(|()| redo::write(directory.path(), commit, self.unsynced.iter()));
+        if let Err(error) = noted {
+            // Then the hub is refused; or if not even that was noted, the caller's own checks are left.
+            tracing::error!(%error, "a commit was kept in part, and cannot be completed");
+        }
     }
 }
 
@@ -169,12 +184,11 @@ impl SledKv {
         let mut anchor = directory.anchor(new_hub, (options.now)())?;
         let generation = match anchor.state() {
             State::Creating => files::create(&directory, &mut anchor, options)?,
-            State::Torn if !options.accept_loss => {
-                return Err(
-                    directory.corrupt("a commit was interrupted by damaged data and kept in part")
-                );
+            State::Torn => files::reopen_torn(&directory, &mut anchor, options)?,
+            State::Ready => {
+                redo::remove(directory.path()).map_err(io_error(directory.path()))?;
+                files::reopen(&directory, &anchor, options)?
             }
-            State::Ready | State::Torn => files::reopen(&directory, &anchor, options)?,
         };
         if !options.accept_loss {
             // What a crash left of a compaction.
@@ -192,6 +206,7 @@ impl SledKv {
             open: RwLock::new(Some(Arc::new(generation))),
             writer: Mutex::new(Writer {
                 anchor,
+                unsynced: Vec::new(),
                 mirror: None,
                 failed: None,
             }),
@@ -306,13 +321,14 @@ impl KeyValue for SledKv {
         batch
     }
 
-    fn apply(&self, batch: Self::Batch) -> Result<(), StoreError> {
+    fn apply(&self, mut batch: Self::Batch) -> Result<(), StoreError> {
         self.write(|generation, writer| {
             let copied = writer.mirror.as_mut().map(|mirror| mirror.part(&batch));
-            generation.apply(batch).map_err(|(failure, torn)| {
+            let applied = generation.apply(&mut batch);
+            writer.unsynced.append(&mut batch.into_log());
+            applied.map_err(|(failure, torn)| {
                 if torn == Torn::Maybe {
-                    // If even this fails the caller's own checks are what is left.
-                    let _ = writer.anchor.set_state(State::Torn);
+                    writer.note_torn(&generation.directory);
                 }
                 write_error(failure)
             })?;
@@ -327,6 +343,7 @@ impl KeyValue for SledKv {
         let now = (self.options.now)();
         self.write(|generation, writer| {
             self.make_durable(generation).map_err(write_error)?;
+            writer.unsynced.clear();
             // The anchor must never be ahead of the data.
             writer
                 .anchor

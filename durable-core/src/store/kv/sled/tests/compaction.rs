@@ -323,7 +323,7 @@ fn a_copy_that_differs_is_thrown_away() {
                 let mut batch = Batch::default();
                 tamper(&mut batch);
                 let target = &writer.mirror.as_ref().unwrap().target;
-                target.engine.apply(batch).unwrap();
+                target.engine.apply(&mut batch).unwrap();
             }
             Ok(())
         });

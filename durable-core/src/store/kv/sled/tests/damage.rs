@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::anchor::State;
+use super::super::SledKv;
 use super::super::engine::{MAX_KEY, MAX_VALUE};
-use super::super::{SledKv, SledOptions};
 use super::{assert_corrupt, assert_whole, copy_directory, hub_with_data, open, write_at};
 use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::backend_conformance::{apply, keys, mark, put};
@@ -229,40 +228,6 @@ fn the_first_failed_sync_is_the_last_write() {
     assert_whole(&path);
 }
 
-#[test]
-fn a_batch_kept_in_part_is_damage() {
-    let (_parent, path) = hub_with_data();
-    let store = open(&path).unwrap();
-    store.writer.lock().anchor.set_state(State::Torn).unwrap();
-    store.close().unwrap();
-    assert_corrupt(&path, "in part");
-}
-
-#[test]
-fn a_batch_kept_in_part_is_given_up_once_a_commit_follows() {
-    let (_parent, path) = hub_with_data();
-    let store = open(&path).unwrap();
-    store.writer.lock().anchor.set_state(State::Torn).unwrap();
-    store.close().unwrap();
-    drop(store);
-    let accepting = SledOptions {
-        accept_loss: true,
-        ..SledOptions::default()
-    };
-    for _ in 0..2 {
-        let store = SledKv::open(&path, &accepting).unwrap();
-        store.close().unwrap();
-        drop(store);
-        assert_corrupt(&path, "in part");
-    }
-    let store = SledKv::open(&path, &accepting).unwrap();
-    store.sync(mark(4)).unwrap();
-    // As a kill would.
-    let copy = path.with_extension("copy");
-    copy_directory(&path, &copy);
-    assert_whole(&copy);
-}
-
 /// Several segments of growing and changing data, opened twice so that there is a snapshot.
 fn large_hub() -> (TempDir, PathBuf) {
     let parent = TempDir::new().unwrap();
@@ -327,7 +292,11 @@ fn use_store(store: SledKv, path: &Path) {
     assert_eq!(store.close().is_ok(), written.is_ok());
     drop(store);
     if written.is_err() {
-        assert_corrupt(path, "in part");
+        // What damage interrupted is completed, or meets the damage again.
+        match open(path) {
+            Ok(_) | Err(OpenError::Corrupt { .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
     }
 }
 

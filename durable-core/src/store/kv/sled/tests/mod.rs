@@ -4,6 +4,7 @@ mod creation;
 mod damage;
 mod opening;
 mod reuse;
+mod torn;
 mod world;
 
 use std::collections::BTreeMap;

@@ -20,7 +20,7 @@ fn size_after_rewriting(gate: ReuseGate, is_open: bool) -> u64 {
         let byte = u8::try_from(number % 251).unwrap();
         let mut batch = Batch::default();
         batch.insert(vec![byte % 16], vec![byte; VALUE]);
-        engine.apply(batch).unwrap();
+        engine.apply(&mut batch).unwrap();
         engine.flush().unwrap();
         if is_open {
             gate.synced();
