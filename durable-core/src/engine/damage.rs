@@ -262,7 +262,7 @@ fn mistakes(kv: &MemoryKv) -> Vec<(&'static str, Op)> {
     let (execution, call) = (ExecutionId(0), CallId(77));
     let attempts = Attempts {
         failed: 1,
-        due: Timestamp(1),
+        due: Some(Timestamp(1)),
         state: None,
     };
     let event = Event::TimerFired { call };

@@ -185,25 +185,12 @@ fn fire<R>(work: &mut Work<R>, instance: &mut Instance<R>, timer: TimerKey) -> b
                 .push(Mail::new(Event::TimerFired { call: timer.call }));
             true
         }
-        (TimerKind::Retry, Some(Pending::Child { .. })) => {
-            let next = instance
-                .attempts
-                .get(&timer.call)
-                .map(|attempts| attempts.due);
-            if next == Some(timer.due) {
-                work.start_child(instance, timer.call);
-            }
-            false
-        }
         // Its entry stays as long as the failed attempts are remembered: it fires once more after
         // a restart, when the attempt runs already or was answered.
-        (TimerKind::Retry, Some(Pending::Activity { .. })) => {
-            let next = instance
-                .attempts
-                .get(&timer.call)
-                .map(|attempts| attempts.due);
-            if next == Some(timer.due) && !instance.answered().contains(&timer.call) {
-                work.dispatch(instance, timer.call);
+        (TimerKind::Retry, Some(Pending::Activity { .. } | Pending::Child { .. })) => {
+            let is_next = instance.next_due(timer.call) == Some(timer.due);
+            if is_next && !instance.answered().contains(&timer.call) {
+                work.begin(instance, timer.call);
             }
             false
         }

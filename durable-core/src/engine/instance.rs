@@ -9,6 +9,7 @@ use crate::id::{CallId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Watched};
 use crate::store::{Attempts, Header, HeaderSize, Stored};
+use crate::time::Timestamp;
 
 use super::fair::Standing;
 use super::mailbox::{Mail, Mailbox};
@@ -196,6 +197,11 @@ impl<R> Instance<R> {
             execution: self.header.execution,
             call,
         }
+    }
+
+    /// When the next attempt at a call was put off to, if it was.
+    pub(super) fn next_due(&self, call: CallId) -> Option<Timestamp> {
+        self.attempts.get(&call)?.due
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

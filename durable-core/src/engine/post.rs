@@ -15,13 +15,13 @@ use crate::engine::delivery::insert_first;
 use crate::engine::instance::Instance;
 use crate::engine::mailbox::Mail;
 use crate::engine::message::Snapshot;
-use crate::engine::work::{Next, Work, timer_key};
+use crate::engine::work::{Next, Work};
 use crate::engine::{Answer, Engine, Want};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::{Action, ChildOptions, Event, Letter, Parent, Pending, Started};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
-use crate::store::{Op, TimerKind};
+use crate::store::Op;
 
 /// Letters on their way.
 #[derive(Debug, Default)]
@@ -418,18 +418,4 @@ fn child_ended<R>(
     };
     instance.mailbox.push(Mail::letter(seq)(event));
     true
-}
-
-impl<R> Work<R> {
-    /// After a restart: a child whose next attempt is due begins; one that is to come is armed.
-    pub(super) fn resume_child(&mut self, instance: &Instance<R>, call: CallId) {
-        let Some(due) = instance.attempts.get(&call).map(|attempts| attempts.due) else {
-            return;
-        };
-        if due > self.now {
-            self.rearm(timer_key(instance, call, due, TimerKind::Retry));
-        } else {
-            self.start_child(instance, call);
-        }
-    }
 }

@@ -2,12 +2,12 @@
 
 use crate::engine::instance::{Body, Instance};
 use crate::engine::message::{Fetch, Fetched, Response, Snapshot};
-use crate::engine::work::{keep_since, timer_key};
+use crate::engine::work::keep_since;
 use crate::engine::{Answer, Engine, Loading, Want};
-use crate::history::{Event, Pending};
+use crate::history::Event;
 use crate::id::InstanceId;
 use crate::replay::{Problem, ProblemKind};
-use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored, TimerKind};
+use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored};
 use crate::time::Timestamp;
 
 impl<R: Answer> Engine<R> {
@@ -288,7 +288,7 @@ impl<R: Answer> Engine<R> {
         };
         let problem = instance.header.problem.clone();
         self.work.revive(&mut instance, &turns);
-        self.dispatch_outstanding(&mut instance);
+        self.resume_outstanding(&mut instance);
         keep_since(&mut instance, problem.as_ref());
         let changed = instance.header.problem != problem;
         self.work.summarise(&mut instance, changed);
@@ -299,37 +299,16 @@ impl<R: Answer> Engine<R> {
         }
     }
 
-    /// After a restart: activities that have no answer yet run again, unless their next attempt is
-    /// still to come.
-    fn dispatch_outstanding(&mut self, instance: &mut Instance<R>) {
+    /// After a restart: calls that have no answer yet go on.
+    fn resume_outstanding(&mut self, instance: &mut Instance<R>) {
         if !matches!(instance.body, Body::Live(_)) {
             return;
         }
         let answered = instance.answered();
-        let activity = |(call, pending): (_, &Pending)| {
-            matches!(pending, Pending::Activity { .. }).then_some(call)
-        };
-        let child = |(call, pending): (_, &Pending)| {
-            matches!(pending, Pending::Child { .. }).then_some(call)
-        };
-        let children: Vec<_> = instance.outstanding.iter().filter_map(child).collect();
-        for call in children {
-            if !answered.contains(&call) {
-                self.work.resume_child(instance, call);
-            }
-        }
-        let calls: Vec<_> = instance.outstanding.iter().filter_map(activity).collect();
+        let calls = instance.outstanding.iter().map(|(call, _)| call);
+        let calls: Vec<_> = calls.filter(|call| !answered.contains(call)).collect();
         for call in calls {
-            let due = instance.attempts.get(&call).map(|attempts| attempts.due);
-            match due {
-                _ if answered.contains(&call) => {}
-                // It may have fired before, when nobody could run it, and the clock was set back.
-                Some(due) if due > self.work.now => {
-                    let timer = timer_key(instance, call, due, TimerKind::Retry);
-                    self.work.rearm(timer);
-                }
-                Some(_) | None => self.work.dispatch(instance, call),
-            }
+            self.work.resume(instance, call);
         }
     }
 

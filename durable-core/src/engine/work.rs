@@ -106,12 +106,34 @@ impl<R> Work<R> {
     pub(super) fn open(&mut self, instance: &mut Instance<R>, opened: BTreeMap<CallId, Pending>) {
         for (call, pending) in opened {
             match pending {
-                Pending::Activity { .. } => self.dispatch(instance, call),
-                Pending::Child { .. } => self.start_child(instance, call),
+                Pending::Activity { .. } | Pending::Child { .. } => self.begin(instance, call),
                 Pending::Timer { due } => {
                     self.put_timer(timer_key(instance, call, due, TimerKind::Orchestrator));
                 }
             }
+        }
+    }
+
+    /// Begins the next attempt at this call.
+    pub(super) fn begin(&mut self, instance: &mut Instance<R>, call: CallId) {
+        match instance.outstanding.get(call) {
+            Some(Pending::Activity { .. }) => self.dispatch(instance, call),
+            Some(Pending::Child { .. }) => self.start_child(instance, call),
+            Some(Pending::Timer { .. }) | None => {}
+        }
+    }
+
+    /// After a restart: begins the attempt at this call that was lost, or due meanwhile, and arms
+    /// the timer of one that is to come.
+    pub(super) fn resume(&mut self, instance: &mut Instance<R>, call: CallId) {
+        match (instance.outstanding.get(call), instance.next_due(call)) {
+            // It may have fired before, when nobody could run it, and the clock was set back.
+            (Some(_), Some(due)) if due > self.now => {
+                self.rearm(timer_key(instance, call, due, TimerKind::Retry));
+            }
+            // The letter with its start is kept until it was dealt with.
+            (Some(Pending::Child { .. }), None) => {}
+            (_, _) => self.begin(instance, call),
         }
     }
 
@@ -204,7 +226,9 @@ impl<R> Work<R> {
 
     fn forget_attempts(&mut self, instance: &mut Instance<R>, call: CallId) {
         if let Some(attempts) = instance.attempts.remove(&call) {
-            self.remove_timer(timer_key(instance, call, attempts.due, TimerKind::Retry));
+            if let Some(due) = attempts.due {
+                self.remove_timer(timer_key(instance, call, due, TimerKind::Retry));
+            }
             self.ops.push(Op::RemoveAttempts {
                 number: instance.number(),
                 execution: instance.header.execution,
@@ -299,7 +323,12 @@ impl<R> Work<R> {
             Body::Fresh | Body::Parked | Body::Ended if is_asked => return Next::IsLost,
             Body::Live(_) | Body::Fresh | Body::Parked | Body::Ended => {}
         }
-        self.note_attempts(instance, call, Attempts { failed, due, state });
+        let attempts = Attempts {
+            failed,
+            due: Some(due),
+            state,
+        };
+        self.note_attempts(instance, call, attempts);
         Next::IsRetried
     }
 
@@ -341,7 +370,7 @@ impl<R> Work<R> {
             .map_or(0, |attempts| attempts.failed);
         let attempts = Attempts {
             failed,
-            due: self.now.deadline_after(after),
+            due: Some(self.now.deadline_after(after)),
             state: Some(state),
         };
         self.note_attempts(instance, call, attempts);
@@ -364,7 +393,9 @@ impl<R> Work<R> {
             call,
             attempts,
         });
-        self.put_timer(timer_key(instance, call, due, TimerKind::Retry));
+        if let Some(due) = due {
+            self.put_timer(timer_key(instance, call, due, TimerKind::Retry));
+        }
     }
 }
 

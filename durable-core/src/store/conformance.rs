@@ -93,7 +93,7 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
     let store = open();
     let attempts = Attempts {
         failed: 2,
-        due: Timestamp(9),
+        due: Some(Timestamp(9)),
         state: Some(Payload::NULL),
     };
     let stored = Stored {
@@ -431,7 +431,7 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
         call: CallId(call),
         attempts: Attempts {
             failed,
-            due: Timestamp(u64::from(failed)),
+            due: (failed > 1).then_some(Timestamp(u64::from(failed))),
             state: None,
         },
     };
@@ -452,8 +452,8 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
         call: CallId(call),
         attempts: Attempts {
             failed: 1,
-            due: Timestamp(1),
-            state: Some(Payload::NULL),
+            due: None,
+            state: None,
         },
     };
     commit(&store, 2, vec![forget(1), failed(1, 2), forget(2)]);
@@ -462,9 +462,9 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
         let attempts: Vec<_> = stored
             .attempts
             .iter()
-            .map(|(call, attempts)| (call.0, attempts.failed, attempts.due.0))
+            .map(|(call, attempts)| (call.0, attempts.failed, attempts.due.map(|due| due.0)))
             .collect();
-        assert_eq!(attempts, [(1, 2, 2), (300, 1, 1)]);
+        assert_eq!(attempts, [(1, 2, Some(2)), (300, 1, None)]);
     });
 }
 
@@ -599,7 +599,7 @@ fn a_purge_leaves_no_key_behind() {
         call: CallId(1),
         attempts: Attempts {
             failed: 1,
-            due: Timestamp(1),
+            due: Some(Timestamp(1)),
             state: Some(Payload::NULL),
         },
     }));

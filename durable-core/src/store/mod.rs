@@ -129,13 +129,14 @@ pub(crate) enum TimerKind {
     Retry,
 }
 
-/// What is kept of the attempts at one activity call that goes on: there is another one to come.
+/// What is kept of the attempts at one call that goes on.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Attempts {
     /// How many have failed.
     pub(crate) failed: u32,
-    /// When the next one is due.
-    pub(crate) due: Timestamp,
+    /// When the next one was, or is, due; there is a timer of kind [`TimerKind::Retry`] for it as long
+    /// as this says so. `None`: none was put off, and one may be running.
+    pub(crate) due: Option<Timestamp>,
     /// What the last one that has ended with "ask again" has left to it.
     pub(crate) state: Option<Payload>,
 }

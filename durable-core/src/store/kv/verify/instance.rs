@@ -272,7 +272,7 @@ impl Story {
     }
 
     /// The timers that must be there: each that is outstanding and has not fired into a message,
-    /// and one for each call with failed attempts.
+    /// and one for each call whose next attempt was put off.
     fn timers(&self, header: &Header, outstanding: &Outstanding, examined: &mut Examined) {
         let timer = |call, due, kind| TimerKey {
             due,
@@ -293,9 +293,10 @@ impl Story {
                 }
                 Pending::Timer { .. } => {}
                 Pending::Activity { .. } | Pending::Child { .. } => {
-                    if let Some(attempts) = self.attempts.get(&(header.execution, call)) {
+                    let attempts = self.attempts.get(&(header.execution, call));
+                    if let Some(due) = attempts.and_then(|attempts| attempts.due) {
                         let kind = TimerKind::Retry;
-                        examined.timers.insert(timer(call, attempts.due, kind));
+                        examined.timers.insert(timer(call, due, kind));
                     }
                 }
             }
