@@ -14,6 +14,7 @@ mod bad_input;
 mod children;
 mod copies;
 mod determinism;
+mod divergence;
 #[cfg(feature = "simulation")]
 mod failing;
 mod inline;

@@ -1,9 +1,13 @@
 //! Status codes and bodies, as clients of Durable Functions expect them.
 
+use durable_core::{
+    Client, EventError, OrchestrationContext, OrchestrationStatus, RuntimeStatus, TaskHub,
+    orchestrator,
+};
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world::{KEY, fail, keys, world};
+use crate::world::{KEY, fail, keys, world, world_on};
 
 #[tokio::test]
 async fn a_start_answers_202_with_every_link_of_the_original() {
@@ -198,12 +202,7 @@ async fn what_stops_an_instance_is_an_extra_key() {
     let world = world().await;
     let start = world.client.start_by_name("fail", "{\"not\": \"text\"}");
     start.id("p").await.expect("a start");
-    loop {
-        if world.status("p").await.problem().is_some() {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
+    until(&world.client, "p", |status| status.problem().is_some()).await;
     let body = world.admin(Method::GET, "/instances/p", "").await.json();
     let problem = body["problem"].as_object().expect("a problem");
     let keys: Vec<&String> = problem.keys().collect();
@@ -215,6 +214,59 @@ async fn what_stops_an_instance_is_an_extra_key() {
         .await
         .location();
     assert!(world.get(&location).await.json().get("problem").is_none());
+}
+
+/// `wait`, as it was before.
+#[orchestrator(name = "wait")]
+async fn waited_differently(ctx: OrchestrationContext, _input: Value) -> Result<Value, EventError> {
+    ctx.wait_for_external_event("Stop").await
+}
+
+#[tokio::test]
+async fn changed_code_is_explained_and_mended_while_events_are_kept() {
+    let hub = TaskHub::in_memory().await.expect("a hub");
+    let deploy = async || {
+        let worker = hub.worker().register::<waited_differently>();
+        worker.start().await.expect("a worker")
+    };
+    let first = deploy().await;
+    let client = hub.client();
+    let start = client.start_orchestration::<waited_differently>(Value::Null);
+    start.id("w").await.expect("a start");
+    until(&client, "w", |status| {
+        status.runtime_status() == RuntimeStatus::Running
+    })
+    .await;
+    first.shutdown().await;
+    let world = world_on(hub.clone(), |api| api.admin_key(KEY)).await;
+    let reply = world.admin(Method::POST, "/instances/w/raiseEvent/stop", "7");
+    assert_eq!(reply.await.status, StatusCode::ACCEPTED);
+    until(&client, "w", |status| status.problem().is_some()).await;
+    let body = world.admin(Method::GET, "/instances/w", "").await.json();
+    assert_eq!(body["runtimeStatus"], "Running");
+    assert_eq!(body["problem"]["kind"], "Divergence");
+    let report = body["problem"]["report"].as_str().expect("a report");
+    for part in [
+        "history recorded: wait #0 for event `stop`",
+        "the code now asks for: wait #0 for event `go` (call made at durable-http/tests/http/world.rs:",
+    ] {
+        assert!(report.contains(part), "no `{part}` in {report}");
+    }
+    world.worker.shutdown().await;
+    let _mended = deploy().await;
+    let ended = client.wait_for_completion("w").await.expect("a hub");
+    let ended = ended.expect("an instance");
+    assert_eq!((ended.problem(), ended.output_json()), (None, Some("7")));
+}
+
+async fn until(client: &Client, id: &str, is: impl Fn(&OrchestrationStatus) -> bool) {
+    loop {
+        let status = client.status(id).await.expect("a hub");
+        if is(&status.expect("an instance")) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub(crate) struct World {
     pub(crate) hub: TaskHub,
     pub(crate) client: Client,
     pub(crate) api: HttpApi,
-    _worker: Worker,
+    pub(crate) worker: Worker,
 }
 
 /// A hub with one admin key.
@@ -48,7 +48,7 @@ pub(crate) async fn world_on(
         api: api.expect("rules"),
         client,
         hub,
-        _worker: worker,
+        worker,
     }
 }
 
