@@ -1,7 +1,7 @@
 //! How much goes into a commit, and who goes first.
 
-use super::driver::{Driver, id};
-use crate::engine::{Command, Config, Fetch, Response, StartRequest};
+use super::driver::{Driver, id, raise as raise_with, request, status};
+use crate::engine::{Command, Config, Fetch, Response};
 use crate::history::Event;
 use crate::id::EventName;
 use crate::payload::Payload;
@@ -9,27 +9,11 @@ use crate::store::kv::memory::MemoryKv;
 use crate::store::{InstanceKey, Store};
 
 fn start(name: &str) -> Command {
-    Command::Start(StartRequest {
-        id: id(name),
-        name: "fulfil".to_owned(),
-        version: String::new(),
-        input: Payload::NULL,
-        fresh: false,
-        tags: std::collections::BTreeMap::new(),
-    })
+    Command::Start(request(name, "fulfil"))
 }
 
 fn raise(name: &str) -> Command {
     raise_with(name, Payload::NULL)
-}
-
-fn raise_with(name: &str, data: Payload) -> Command {
-    Command::Raise {
-        id: id(name),
-        name: EventName::new("go"),
-        data,
-        event: None,
-    }
 }
 
 /// One instance has more to do than fits into a commit; another's turn is in the first all the same.
@@ -110,7 +94,7 @@ fn a_full_mailbox_is_loaded_in_pieces() {
     driver.finish();
 
     raised(&mut driver, 5);
-    let status = driver.ask(Command::Status { id: id("other") });
+    let status = driver.ask(status("other"));
     driver.advance();
     let mut reads = Vec::new();
     for n in 6.. {

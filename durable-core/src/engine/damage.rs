@@ -4,11 +4,11 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::engine::driver::{Driver, id};
+use crate::engine::driver::{Driver, id, raise, terminate};
 use crate::engine::timing::{Sleeps, Tries, end, failure, start, start_worker};
 use crate::engine::{Command, Input, Response};
 use crate::history::Event;
-use crate::id::{CallId, EventName, ExecutionId, InstanceNumber};
+use crate::id::{CallId, ExecutionId, InstanceNumber};
 use crate::payload::Payload;
 use crate::store::kv::KvStore;
 use crate::store::kv::backend::{KeyValue as _, Write};
@@ -22,15 +22,6 @@ fn large() -> Payload {
     Payload::encode(&"x".repeat(40_000)).unwrap()
 }
 
-fn raise(name: &str, data: Payload) -> Command {
-    Command::Raise {
-        id: id(name),
-        name: EventName::new("go"),
-        data,
-        event: None,
-    }
-}
-
 /// A store with records of every kind, some in several chunks.
 fn sample() -> MemoryKv {
     let mut driver = Driver::new();
@@ -41,11 +32,7 @@ fn sample() -> MemoryKv {
     }
     driver.finish();
     for name in &names {
-        driver.ask(Command::Terminate {
-            id: id(name),
-            reason: None,
-            children: false,
-        });
+        driver.ask(terminate(name));
     }
     driver.finish();
     for name in &names {

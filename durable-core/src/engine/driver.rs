@@ -5,8 +5,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::{Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Input, Response};
-use crate::id::InstanceId;
+use crate::engine::{
+    Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Input, Response, StartRequest,
+};
+use crate::history::Tags;
+use crate::id::{EventName, InstanceId};
+use crate::payload::Payload;
 use crate::store::Store;
 use crate::store::kv::KvStore;
 use crate::store::kv::backend::KeyValue as _;
@@ -162,4 +166,37 @@ impl Driver {
 
 pub(super) fn id(id: &str) -> InstanceId {
     InstanceId::new(id).unwrap()
+}
+
+/// The start of an instance, without an input, that is looked up first.
+pub(super) fn request(name: &str, orchestrator: &str) -> StartRequest {
+    StartRequest {
+        id: id(name),
+        name: orchestrator.to_owned(),
+        version: String::new(),
+        input: Payload::NULL,
+        tags: Tags::new(),
+        fresh: false,
+    }
+}
+
+pub(super) fn raise(name: &str, data: Payload) -> Command {
+    Command::Raise {
+        id: id(name),
+        name: EventName::new("go"),
+        data,
+        event: None,
+    }
+}
+
+pub(super) fn terminate(name: &str) -> Command {
+    Command::Terminate {
+        id: id(name),
+        reason: None,
+        children: false,
+    }
+}
+
+pub(super) fn status(name: &str) -> Command {
+    Command::Status { id: id(name) }
 }

@@ -1,16 +1,14 @@
 //! What a worker does not have registered is a problem for as long as that is so.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::driver::{Driver, id};
+use super::driver::{Driver, request, status};
 use crate::engine::{Command, Input, Response, StartRequest};
-use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::ProblemKind;
 
 fn problem(driver: &mut Driver) -> Option<ProblemKind> {
-    let asked = driver.ask(Command::Status { id: id("orphan") });
+    let asked = driver.ask(status("orphan"));
     driver.advance();
     while driver.seal() {}
     driver.commit();
@@ -28,12 +26,8 @@ fn shown(response: Response) -> Option<ProblemKind> {
 fn a_problem_does_not_vanish_while_the_next_worker_looks() {
     let mut driver = Driver::new();
     driver.ask(Command::Start(StartRequest {
-        id: id("orphan"),
-        name: "orphan".to_owned(),
-        version: String::new(),
-        input: Payload::NULL,
-        tags: BTreeMap::new(),
         fresh: true,
+        ..request("orphan", "orphan")
     }));
     driver.finish();
     assert_eq!(problem(&mut driver), None);
@@ -45,7 +39,7 @@ fn a_problem_does_not_vanish_while_the_next_worker_looks() {
         // It was read, and its turn is still to come.
         assert!(driver.read().is_some());
         // It shows what it was when this was asked.
-        let asked = driver.ask(Command::Status { id: id("orphan") });
+        let asked = driver.ask(status("orphan"));
         driver.finish();
         let before = shown(driver.answer(asked));
         assert_eq!(before, missing.filter(|_| worker > 1));

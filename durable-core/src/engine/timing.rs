@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::activity::{Activity, ActivityContext, ActivityFuture, Attempted, Requirements};
-use crate::engine::driver::{Driver, id};
+use crate::engine::driver::{Driver, raise, request, status, terminate};
 use crate::engine::{Command, Config, Dispatch, Fetch, Input, Response, StartRequest};
 use crate::failure::{FailureDetails, FailureKind, NoError};
-use crate::id::EventName;
 use crate::orchestrator::{Orchestrator, OrchestratorFuture};
 use crate::payload::Payload;
 use crate::registry::Registry;
@@ -74,12 +73,8 @@ impl Orchestrator for Sleeps {
 
 pub(super) fn start<O: Orchestrator>(name: &str, input: Payload) -> Command {
     Command::Start(StartRequest {
-        id: id(name),
-        name: O::NAME.to_owned(),
-        version: String::new(),
         input,
-        fresh: false,
-        tags: std::collections::BTreeMap::new(),
+        ..request(name, O::NAME)
     })
 }
 
@@ -138,12 +133,8 @@ fn a_timer_that_fires_into_a_stored_message_leaves_the_index_once() {
     start_worker(&mut driver, 1);
     driver.finish();
     assert_sound(&driver, 0);
-    let terminate = Command::Terminate {
-        id: id("s"),
-        reason: None,
-        children: false,
-    };
-    assert!(matches!(driver.ask_and_finish(terminate), Response::Done));
+    let terminated = driver.ask_and_finish(terminate("s"));
+    assert!(matches!(terminated, Response::Done));
     assert_sound(&driver, 0);
 }
 
@@ -162,13 +153,8 @@ fn what_has_come_into_memory_meanwhile_is_not_read_again() {
 
     driver.now = Timestamp(2_000_000);
     driver.advance();
-    let raised = driver.ask(Command::Raise {
-        id: id("s"),
-        name: EventName::new("go"),
-        data: Payload::NULL,
-        event: None,
-    });
-    let status = driver.ask(Command::Status { id: id("s") });
+    let raised = driver.ask(raise("s", Payload::NULL));
+    let status = driver.ask(status("s"));
     let by_timer = driver.read();
     assert!(
         matches!(

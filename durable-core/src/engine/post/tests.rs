@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::engine::driver::{Driver, id};
+use crate::engine::driver::{Driver, id, raise, request};
 use crate::engine::{Command, Input, Response, StartRequest};
 use crate::failure::NoError;
-use crate::id::EventName;
 use crate::orchestrator::{Orchestrator, OrchestratorFuture};
 use crate::payload::Payload;
 use crate::registry::Registry;
@@ -61,12 +60,8 @@ fn driver(looked_up: bool) -> Driver {
         .engine
         .handle(Input::WorkerStarted(1, Arc::new(registry)));
     let started = driver.ask(Command::Start(StartRequest {
-        id: id("parent"),
-        name: GivesUp::NAME.to_owned(),
-        version: String::new(),
-        input: Payload::NULL,
-        tags: std::collections::BTreeMap::new(),
         fresh: true,
+        ..request("parent", GivesUp::NAME)
     }));
     driver.advance();
     assert!(driver.seal());
@@ -86,12 +81,7 @@ fn status(driver: &Driver) -> Option<RuntimeStatus> {
 }
 
 fn give_up(driver: &mut Driver) {
-    driver.ask(Command::Raise {
-        id: id("parent"),
-        name: EventName::new("go"),
-        data: Payload::NULL,
-        event: None,
-    });
+    driver.ask(raise("parent", Payload::NULL));
     // Without reading first.
     driver.advance();
     assert!(driver.seal());

@@ -2,47 +2,23 @@
 
 use std::path::Path;
 
-use crate::engine::driver::{Driver, id};
-use crate::engine::{Command, Response, StartRequest};
-use crate::id::{EventName, InstanceNumber};
+use crate::engine::driver::{self, Driver, id, request, status, terminate};
+use crate::engine::{Command, Response};
+use crate::id::InstanceNumber;
 use crate::payload::Payload;
 use crate::store::kv::KvStore;
 use crate::store::{InstanceKey, RuntimeStatus, Store};
 
 fn start(name: &str) -> Command {
-    Command::Start(StartRequest {
-        id: id(name),
-        name: "fulfil".to_owned(),
-        version: String::new(),
-        input: Payload::NULL,
-        fresh: false,
-        tags: std::collections::BTreeMap::new(),
-    })
-}
-
-fn terminate(name: &str) -> Command {
-    Command::Terminate {
-        id: id(name),
-        reason: None,
-        children: false,
-    }
+    Command::Start(request(name, "fulfil"))
 }
 
 fn raise(name: &str) -> Command {
-    Command::Raise {
-        id: id(name),
-        name: EventName::new("go"),
-        data: Payload::NULL,
-        event: None,
-    }
+    driver::raise(name, Payload::NULL)
 }
 
 fn purge(name: &str) -> Command {
     Command::Purge { id: id(name) }
-}
-
-fn status(name: &str) -> Command {
-    Command::Status { id: id(name) }
 }
 
 /// An instance that has ended and left memory.
