@@ -31,6 +31,7 @@ mod retries;
 #[cfg(feature = "simulation")]
 mod space;
 mod stats;
+mod survives;
 mod verify;
 mod versions;
 mod waits;
@@ -41,7 +42,8 @@ use std::time::Duration;
 
 use durable_core::{
     ActivityContext, ActivityError, Client, NoError, OpenError, OrchestrationContext,
-    OrchestrationStatus, State, TaskHub, TaskHubOptions, WorkerBuilder, activity, orchestrator,
+    OrchestrationStatus, State, TaskHub, TaskHubOptions, Worker, WorkerBuilder, activity,
+    orchestrator,
 };
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, mpsc};
@@ -76,6 +78,77 @@ async fn on_both(test: impl AsyncFn(&TaskHub)) {
     for hub in [TaskHub::in_memory().await.unwrap(), place.open().await] {
         soon(test(&hub)).await;
         soon(hub.close()).await.unwrap();
+    }
+}
+
+type Deploy = Arc<dyn Fn(WorkerBuilder) -> WorkerBuilder>;
+
+/// A hub with a worker that can be restarted: one in a directory is closed and opened again, one in
+/// memory gets another worker.
+struct Site {
+    place: Option<Place>,
+    options: TaskHubOptions,
+    deploy: Deploy,
+    hub: TaskHub,
+    worker: Worker,
+}
+
+impl Site {
+    async fn new(place: Option<Place>, options: TaskHubOptions, deploy: Deploy) -> Self {
+        let hub = match &place {
+            Some(place) => place.open_with(options.clone()).await,
+            None => options.clone().open_in_memory().await.unwrap(),
+        };
+        let worker = deploy(hub.worker()).start().await.unwrap();
+        Self {
+            place,
+            options,
+            deploy,
+            hub,
+            worker,
+        }
+    }
+
+    fn client(&self) -> Client {
+        self.hub.client()
+    }
+
+    async fn restart(self) -> Self {
+        let Self {
+            place,
+            options,
+            deploy,
+            hub,
+            worker,
+        } = self;
+        drop(worker);
+        if place.is_some() {
+            soon(hub.close()).await.unwrap();
+            return Self::new(place, options, deploy).await;
+        }
+        let worker = deploy(hub.worker()).start().await.unwrap();
+        Self {
+            place,
+            options,
+            deploy,
+            hub,
+            worker,
+        }
+    }
+}
+
+/// Runs a test on a hub in memory and on one in a directory, with this code; it restarts what it is given.
+async fn over_restarts(
+    options: TaskHubOptions,
+    deploy: impl Fn(WorkerBuilder) -> WorkerBuilder + 'static,
+    test: impl AsyncFn(Site) -> Site,
+) {
+    let deploy: Deploy = Arc::new(deploy);
+    for place in [None, Some(Place::new())] {
+        let site = Site::new(place, options.clone(), Arc::clone(&deploy)).await;
+        let site = soon(test(site)).await;
+        let found = soon(site.hub.verify()).await.unwrap();
+        assert!(found.is_sound(), "{found:?}");
     }
 }
 
