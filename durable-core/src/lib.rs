@@ -208,9 +208,10 @@ pub use replay::{
 };
 pub use retry::RetryPolicy;
 pub use runtime::{
-    Client, Health, HubError, Instance, InstanceError, OrchestrationError, OrchestrationStatus,
-    PurgeError, StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Verify,
-    Worker, WorkerBuilder, WorkerError,
+    Client, Health, HubError, Instance, InstanceError, InstancePage, InstanceQuery,
+    OrchestrationError, OrchestrationStatus, PageToken, PurgeError, QueryError, StartByName,
+    StartError, StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker, WorkerBuilder,
+    WorkerError,
 };
 pub use store::{
     AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, OpenError, RuntimeStatus,

@@ -22,6 +22,8 @@ const UNITS: usize = 16 * 1024;
 /// floods one instance holds up few others.
 const LANES: usize = 64;
 const SHARE_OF_LANE: usize = 8;
+/// Reading takes the cores and the disk from what goes on.
+const READERS: usize = 2;
 /// What those are told who are refused sooner than that.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 
@@ -30,6 +32,8 @@ const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Admission {
     all: Arc<Semaphore>,
     lanes: [Arc<Semaphore>; LANES],
+    /// Those that read beside the engine.
+    readers: Arc<Semaphore>,
     /// The most that one request can take.
     units_of_lane: usize,
     patience: Duration,
@@ -48,6 +52,7 @@ impl Admission {
         let units_of_lane = largest.max(UNITS / SHARE_OF_LANE);
         Self {
             all: Arc::new(Semaphore::new(largest.max(UNITS))),
+            readers: Arc::new(Semaphore::new(READERS)),
             lanes: std::array::from_fn(|_| Arc::new(Semaphore::new(units_of_lane))),
             units_of_lane,
             patience,
@@ -68,9 +73,31 @@ impl Admission {
                 _all: all,
             });
         }
+        self.patiently(self.wait(lane, units)).await
+    }
+
+    /// Lets in one that reads beside the engine.
+    pub(super) async fn admit_reader(&self) -> Result<OwnedSemaphorePermit, HubError> {
+        let turn = Arc::clone(&self.readers).acquire_owned();
+        self.patiently(async { turn.await.map_err(|_| HubError::Closed) })
+            .await
+    }
+
+    /// Waits for those that read, and lets no more in.
+    pub(super) async fn end_readers(&self) {
+        let all = u32::try_from(READERS).unwrap_or(u32::MAX);
+        // It may have been closed before.
+        let _all = self.readers.acquire_many(all).await;
+        self.readers.close();
+    }
+
+    async fn patiently<T>(
+        &self,
+        admitted: impl Future<Output = Result<T, HubError>>,
+    ) -> Result<T, HubError> {
         tokio::select! {
             biased;
-            admitted = self.wait(lane, units) => admitted,
+            admitted = admitted => admitted,
             () = patience(self.patience) => Err(HubError::Overloaded {
                 retry_after: self.patience.max(SHORTEST_RETRY),
             }),

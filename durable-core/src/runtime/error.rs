@@ -186,6 +186,25 @@ pub enum PurgeError {
     Hub(#[from] HubError),
 }
 
+/// Why no page of instances was found.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// A page has at least one instance.
+    #[error("a page has 1 to {max} instances")]
+    InvalidPageSize {
+        /// The most that it has.
+        max: usize,
+    },
+    /// The token was not made by this hub for a query with these conditions: begin again without
+    /// one.
+    #[error("the page token is not one of this query; begin again without it")]
+    InvalidToken,
+    /// The hub failed.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
 /// How an orchestration ended, if not with its output, as whoever waits for it sees it.
 ///
 /// `E` is the orchestrator's own error type where serde can write and read it, else

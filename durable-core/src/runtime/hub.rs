@@ -27,7 +27,7 @@ use crate::store::kv::backend::KeyValue;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
-use crate::store::{AcceptedLoss, Compacted, Copies, CopyError, HubStats, OpenError};
+use crate::store::{AcceptedLoss, Aside, Compacted, CopyError, HubStats, OpenError, StoreError};
 
 /// A task hub: orchestrations and all that is known of them, in one directory.
 ///
@@ -64,7 +64,7 @@ pub(super) struct Shared {
     /// Held by the one check that runs.
     pub(super) verifying: tokio::sync::Mutex<()>,
     accepted_loss: Option<AcceptedLoss>,
-    store: Arc<dyn Copies>,
+    store: Arc<dyn Aside>,
     ended: CancellationToken,
     thread: Mutex<Option<JoinHandle<()>>>,
     pub(super) new_id: NewId,
@@ -176,7 +176,7 @@ impl TaskHub {
     ///
     /// [`CopyError`]; the hub goes on with the files it had, unless it failed itself.
     pub async fn compact(&self) -> Result<Compacted, CopyError> {
-        self.shared.copy(<dyn Copies>::compact).await
+        self.shared.copy(<dyn Aside>::compact).await
     }
 
     /// Makes a copy of the hub in the directory `path`, which must be missing or empty.
@@ -253,6 +253,8 @@ impl TaskHub {
     ///
     /// If the store failed, now or before.
     pub async fn close(self) -> Result<(), HubError> {
+        // They have the hub's files, too.
+        self.shared.admission.end_readers().await;
         // The engine may be gone; then the cause is reported below.
         drop(self.shared.inbox.send(ToEngine::Close));
         self.shared.ended.cancelled().await;
@@ -321,10 +323,50 @@ impl Shared {
         }
     }
 
+    /// Reads something of the store, and waits until what was read is durable. Few do so at a time:
+    /// each has a thread, for it blocks.
+    pub(super) async fn read_aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Aside) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, HubError> {
+        self.condition.check_open()?;
+        let turn = self.admission.admit_reader().await?;
+        let store = Arc::clone(&self.store);
+        let read = move || {
+            let read = read(&*store);
+            // Before the next one begins, or the hub is closed.
+            drop((store, turn));
+            read
+        };
+        let read = match &self.inbox {
+            Inbox::Threads(_) => {
+                let (done, is_done) = tokio::sync::oneshot::channel();
+                // Nobody may wait for it any more.
+                let read = move || drop(done.send(read()));
+                let thread = std::thread::Builder::new().name("durable-read".into());
+                thread.spawn(read).map_err(|error| {
+                    let message = format!("no thread to read on: {error}");
+                    HubError::Store(StoreError::fatal(message))
+                })?;
+                is_done.await.map_err(|_| self.why_closed())?
+            }
+            // What it reads is in memory, and the hub waits meanwhile.
+            #[cfg(feature = "testing")]
+            Inbox::Lockstep(_) => read(),
+        };
+        let read = read.map_err(|error| {
+            // That the store is closed is not why.
+            let closed = self.condition.check_open().err();
+            closed.unwrap_or(HubError::Store(error))
+        })?;
+        self.flush().await?;
+        Ok(read)
+    }
+
     /// Copies on a thread of its own: it blocks for as long as it takes.
     async fn copy<T: Send + 'static>(
         &self,
-        copy: impl FnOnce(&dyn Copies) -> Result<T, CopyError> + Send + 'static,
+        copy: impl FnOnce(&dyn Aside) -> Result<T, CopyError> + Send + 'static,
     ) -> Result<T, CopyError> {
         let store = Arc::clone(&self.store);
         let (done, is_done) = tokio::sync::oneshot::channel();

@@ -12,6 +12,7 @@ mod hub;
 mod inbox;
 #[cfg(feature = "testing")]
 pub(crate) mod lockstep;
+mod query;
 mod queues;
 mod room;
 mod shell;
@@ -22,9 +23,12 @@ mod waiting;
 mod worker;
 
 pub use client::{Client, Instance, StartByName, StartOrchestration};
-pub use error::{HubError, InstanceError, OrchestrationError, PurgeError, StartError, WorkerError};
+pub use error::{
+    HubError, InstanceError, OrchestrationError, PurgeError, QueryError, StartError, WorkerError,
+};
 pub use health::Health;
 pub use hub::{TaskHub, TaskHubOptions};
+pub use query::{InstancePage, InstanceQuery, PageToken};
 pub use status::OrchestrationStatus;
 pub use verify::Verify;
 pub use worker::{Worker, WorkerBuilder};

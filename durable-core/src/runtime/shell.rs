@@ -27,7 +27,7 @@ use super::verify::{Order, Verifier};
 use crate::engine::{Answer, Config, Effect, Engine, Fetch, Input, Response, Sealed, ToCommit};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
-use crate::store::{Copies, OpenError, SigningKey, Store, StoreError};
+use crate::store::{Aside, OpenError, SigningKey, Store, StoreError};
 
 /// Where a client's answer goes, and what the request has of the bounds until then.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub(super) struct Identity {
     pub(super) hub: u64,
 }
 
-type Opened = (Identity, Arc<dyn Copies>);
+type Opened = (Identity, Arc<dyn Aside>);
 
 /// What the rest of the hub knows of its threads.
 pub(super) struct Launched {
@@ -98,7 +98,7 @@ pub(super) struct Launched {
     pub(super) jobs: Jobs,
     pub(super) condition: Condition,
     pub(super) identity: Identity,
-    pub(super) store: Arc<dyn Copies>,
+    pub(super) store: Arc<dyn Aside>,
     /// Fires when the engine's thread, and with it the hub, has ended.
     pub(super) ended: CancellationToken,
     pub(super) thread: JoinHandle<()>,
@@ -228,7 +228,7 @@ fn run<S: Store>(
         .spawn(move || committer.run(queue));
     match committer {
         Ok(committer) => {
-            let copies = Arc::clone(&store) as Arc<dyn Copies>;
+            let copies = Arc::clone(&store) as Arc<dyn Aside>;
             let live = store.live_bytes();
             let mut shell = Shell {
                 engine,

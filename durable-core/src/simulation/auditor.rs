@@ -173,6 +173,13 @@ impl Auditor {
 
     /// What was read never goes back, and is durable.
     pub(super) fn read(&mut self, id: &InstanceId, now: &Snapshot, durable: &Store) {
+        self.is_no_older(id, now);
+        is_durable(id, now, durable);
+        self.known(id).last = Some(now.clone());
+    }
+
+    /// It is not older than what was read before.
+    pub(super) fn is_no_older(&mut self, id: &InstanceId, now: &Snapshot) {
         if let Some(before) = &self.known(id).last {
             let (new, old) = (&now.header, &before.header);
             assert_eq!(new.number, old.number, "{id}: another incarnation");
@@ -189,18 +196,6 @@ impl Auditor {
                 assert_eq!(now.result, before.result, "{id}: the result changed");
             }
         }
-        let stored = header(durable, id);
-        let stored = stored.unwrap_or_else(|| panic!("{id}: it was read, and is not durable"));
-        assert!(
-            rank(stored.status) >= rank(now.header.status),
-            "{id}: its status is not durable"
-        );
-        let turns = durable.history(&stored).expect("is readable").len();
-        assert!(
-            (stored.execution, turns) >= (now.header.execution, now.header.turns as usize),
-            "{id}: what was read is not durable"
-        );
-        self.known(id).last = Some(now.clone());
     }
 
     pub(super) fn not_found(&mut self, id: &InstanceId) {
@@ -634,6 +629,20 @@ fn load(store: &Store, id: &InstanceId) -> Option<Facts> {
         }
     }
     Some(facts)
+}
+
+pub(super) fn is_durable(id: &InstanceId, read: &Snapshot, durable: &Store) {
+    let stored = header(durable, id);
+    let stored = stored.unwrap_or_else(|| panic!("{id}: it was read, and is not durable"));
+    assert!(
+        rank(stored.status) >= rank(read.header.status),
+        "{id}: its status is not durable"
+    );
+    let turns = durable.history(&stored).expect("is readable").len();
+    assert!(
+        (stored.execution, turns) >= (read.header.execution, read.header.turns as usize),
+        "{id}: what was read is not durable"
+    );
 }
 
 fn rank(status: RuntimeStatus) -> u8 {

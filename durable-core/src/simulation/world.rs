@@ -9,7 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::FutureExt;
 
-use super::auditor::Auditor;
+use super::auditor::{Auditor, is_durable};
 use super::plan::{Chances, Deploy, Life, Order, Plan};
 use super::process::{Faults, Process, Store, Ticket};
 use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry};
@@ -26,7 +26,7 @@ use crate::store::kv::KvStore;
 use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
-use crate::store::{RuntimeStatus, Store as _, StoreError};
+use crate::store::{Aside as _, Filter, List, RuntimeStatus, Store as _, StoreError};
 use crate::time::Timestamp;
 
 /// When the world begins, and when the clock shows it.
@@ -52,6 +52,8 @@ pub(super) struct World {
     process: Option<Process>,
     clients: Vec<Client>,
     readers: BTreeMap<u64, Reader>,
+    /// What was listed, and is told once it is durable.
+    listings: BTreeMap<u64, Vec<(Reader, Snapshot)>>,
     next_ticket: u64,
     worker: Option<(WorkerId, Code)>,
     next_worker: WorkerId,
@@ -132,6 +134,7 @@ impl World {
             process: None,
             clients,
             readers: BTreeMap::new(),
+            listings: BTreeMap::new(),
             next_ticket: 0,
             worker: None,
             next_worker: 1,
@@ -250,6 +253,7 @@ impl World {
             client.unanswered();
         }
         self.readers.clear();
+        self.listings.clear();
         self.restart();
         if let Some(process) = &self.process {
             // The hook is for the process, not for who looks on.
@@ -590,6 +594,9 @@ impl World {
         let Some(client) = self.clients.iter().position(|client| client.id == id) else {
             return;
         };
+        if self.rng.u8(0..8) == 0 {
+            return self.list();
+        }
         let waits = self.rng.u8(0..4) == 0;
         let command = match waits {
             true => Command::Wait { id },
@@ -607,8 +614,70 @@ impl World {
         );
     }
 
+    /// As [`Client::query`](crate::Client::query) does: reads beside the engine, and waits until that
+    /// is durable.
+    fn list(&mut self) {
+        let mut list = List {
+            filter: Filter::default(),
+            after: None,
+            limit: self.rng.usize(1..5),
+            budget: self.rng.usize(1..5),
+            payloads: true,
+        };
+        let mut found = BTreeMap::new();
+        loop {
+            let Some(process) = &self.process else {
+                return;
+            };
+            let listed = process.store.list(&list);
+            let Some(listed) = self.survived(listed) else {
+                return;
+            };
+            assert_eq!(listed.unreadable, [], "what is listed is whole");
+            let snapshots = listed.found.into_iter().map(Snapshot::of_glimpse);
+            found.extend(snapshots.map(|found| (found.header.id.clone(), found)));
+            list.after = listed.last;
+            if list.after.is_none() {
+                break;
+            }
+        }
+        let mut listing = Vec::new();
+        for (client, seen) in self.clients.iter().enumerate() {
+            let id = &seen.id;
+            let Some(snapshot) = found.remove(id) else {
+                if !seen.may_be_gone() {
+                    self.auditor.not_found(id);
+                }
+                continue;
+            };
+            self.auditor.is_no_older(id, &snapshot);
+            let (life, waits) = (seen.life, false);
+            let reader = Reader {
+                client,
+                life,
+                waits,
+            };
+            listing.push((reader, snapshot));
+        }
+        let ticket = Ticket::new(self.next_ticket);
+        self.next_ticket += 1;
+        self.listings.insert(ticket.number, listing);
+        if let Some(process) = &mut self.process {
+            process.engine.answer(ticket, Response::Done);
+        }
+    }
+
     fn answered(&mut self, ticket: &Ticket, response: Response, durable: &Store) {
         self.figures.answers += 1;
+        if let Some(listing) = self.listings.remove(&ticket.number) {
+            for (reader, snapshot) in listing {
+                let client = &self.clients[reader.client];
+                if client.life == reader.life && !client.may_be_gone() {
+                    is_durable(&client.id, &snapshot, durable);
+                }
+            }
+            return;
+        }
         if let Some(reader) = self.readers.remove(&ticket.number) {
             return self.told(&reader, response, durable);
         }
@@ -715,6 +784,12 @@ impl Client {
         };
         client.next_life();
         client
+    }
+
+    /// It has asked for a purge, and was not told what became of that.
+    fn may_be_gone(&self) -> bool {
+        let asks = |(_, want): &(Ticket, Want)| *want == Want::Order(Order::Purge);
+        self.maybe_purged || self.asked.as_ref().is_some_and(asks)
     }
 
     fn next_life(&mut self) {

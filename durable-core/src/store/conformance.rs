@@ -1,5 +1,7 @@
 //! What every [`Store`] must do, in the engine's own terms.
 
+mod listing;
+
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -12,8 +14,8 @@ use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
 use crate::store::kv::{KvStore, turn_key};
 use crate::store::{
-    AcceptedLoss, Attempts, Header, InstanceKey, Kind, Op, OpenError, Recovered, RuntimeStatus,
-    Store, StoreError, Stored, TimerKey, TimerKind,
+    AcceptedLoss, Aside as _, Attempts, Header, InstanceKey, Kind, List, Op, OpenError, Recovered,
+    RuntimeStatus, Store, StoreError, Stored, TimerKey, TimerKind,
 };
 use crate::time::Timestamp;
 
@@ -56,6 +58,9 @@ fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
     who_is_active_is_known_after_any_number_of_changes(&fresh());
     turns_of_any_size_come_back(&fresh());
     ids_that_look_alike_are_apart(&fresh());
+    listing::a_list_shows_what_matches(&fresh());
+    listing::a_list_is_as_new_as_the_history(&fresh());
+    listing::pages_lack_nothing_that_is_there_all_the_time(&fresh());
     a_purged_instance_is_gone_and_its_neighbours_are_not(&fresh());
     an_active_instance_that_is_gone_is_damage(&fresh());
     a_gap_in_a_history_is_damage(&fresh());
@@ -766,6 +771,18 @@ fn read_all(memory: &MemoryKv) -> Vec<Result<String, String>> {
         answers.push(answer(opened.load(&by_id(name), ALL)));
         answers.push(answer(opened.load(&by_number(number), ALL)));
         answers.push(answer(opened.glimpse(&id(name))));
+    }
+    for payloads in [false, true] {
+        let list = List {
+            payloads,
+            ..listing::all()
+        };
+        answers.push(answer(opened.list(&list).and_then(
+            |listed| match &*listed.unreadable {
+                [] => Ok(listed),
+                unreadable => Err(StoreError::corrupt(format!("{unreadable:?}"))),
+            },
+        )));
     }
     answers
 }

@@ -11,6 +11,7 @@ mod error;
 mod header;
 pub(crate) mod kv;
 mod loss;
+mod query;
 mod stats;
 mod verification;
 
@@ -27,6 +28,7 @@ pub use error::{CopyError, OpenError, StoreError};
 pub use header::RuntimeStatus;
 pub(crate) use header::{Header, HeaderSize, Kind};
 pub use loss::AcceptedLoss;
+pub(crate) use query::{Filter, List, Listed};
 pub use stats::HubStats;
 pub use verification::{Damage, DamageKind, Verification};
 
@@ -215,14 +217,17 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
-/// Copies what a store keeps. Both block for as long as it takes, while everything else goes on,
-/// and only one happens at a time.
-pub(crate) trait Copies: Send + Sync + 'static {
-    /// Gives back the space of what was removed.
+/// What is done beside everything else, by whoever asks for it. Each blocks for as long as it takes.
+pub(crate) trait Aside: Send + Sync + 'static {
+    /// Gives back the space of what was removed. One of these two happens at a time.
     fn compact(&self) -> Result<Compacted, CopyError>;
 
     /// Makes a copy as of one moment in the missing or empty directory `path`.
     fn backup(&self, path: &Path) -> Result<(), CopyError>;
+
+    /// Some of the instances that are asked for. What is shown was applied, and may not be durable
+    /// yet.
+    fn list(&self, list: &List) -> Result<Listed, StoreError>;
 }
 
 /// Called by a check after so many bytes were read.
@@ -234,7 +239,7 @@ pub(crate) type Pause<'a> = dyn FnMut(u64) -> Result<(), StoreError> + 'a;
 /// another; `sync` covers everything applied before. After an error of one of the three nothing
 /// more is committed. Reads see what was applied; an instance is read only when nothing of it is
 /// prepared and not applied, and `prepare` may read one that is to be purged.
-pub(crate) trait Store: Copies {
+pub(crate) trait Store: Aside {
     /// A commit in the store's own form.
     type Prepared: Send + 'static;
 

@@ -26,6 +26,7 @@ mod overload;
 mod patches;
 mod polling;
 mod purge;
+mod query;
 mod restart;
 mod retries;
 #[cfg(feature = "simulation")]

@@ -107,6 +107,12 @@ pub(super) fn turn(number: InstanceNumber, execution: ExecutionId, turn: u32) ->
     )
 }
 
+/// Whose header it is; `None` if the bytes are no such key.
+pub(super) fn parse_header(key: &[u8]) -> Option<InstanceId> {
+    let id = key.strip_prefix(&[HEADER])?.strip_suffix(&[0])?;
+    InstanceId::new(std::str::from_utf8(id).ok()?).ok()
+}
+
 pub(super) fn headers() -> RecordKey {
     vec![HEADER]
 }

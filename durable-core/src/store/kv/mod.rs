@@ -7,6 +7,7 @@ mod backend_conformance;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod hooked;
 mod keys;
+mod list;
 pub(crate) mod memory;
 mod meta;
 mod read;
@@ -34,8 +35,8 @@ use crate::id::{InstanceId, InstanceNumber};
 #[cfg(any(test, feature = "simulation", feature = "testing"))]
 use crate::store::Header;
 use crate::store::{
-    Compacted, Copies, CopyError, Glimpse, HubStats, InstanceKey, Op, OpenError, Pause, Recovered,
-    SigningKey, Store, StoreError, Stored, TimerKey, Verification,
+    Aside, Compacted, CopyError, Glimpse, HubStats, InstanceKey, List, Listed, Op, OpenError,
+    Pause, Recovered, SigningKey, Store, StoreError, Stored, TimerKey, Verification,
 };
 
 /// The store over the engine `K`.
@@ -191,13 +192,17 @@ impl<K: KeyValue> KvStore<K> {
     }
 }
 
-impl<K: KeyValue> Copies for KvStore<K> {
+impl<K: KeyValue> Aside for KvStore<K> {
     fn compact(&self) -> Result<Compacted, CopyError> {
         self.kv.compact()
     }
 
     fn backup(&self, path: &Path) -> Result<(), CopyError> {
         self.kv.backup(path)
+    }
+
+    fn list(&self, list: &List) -> Result<Listed, StoreError> {
+        list::list(&self.kv, list, &self.tally)
     }
 }
 

@@ -261,8 +261,38 @@ fn first_message(kv: &impl KeyValue, number: InstanceNumber) -> Result<Option<Ev
     }
 }
 
-/// What is shown of an instance. The header of one that is active may lag behind its history.
+/// What is shown of an instance.
 pub(super) fn glimpse(
+    kv: &impl KeyValue,
+    id: &InstanceId,
+    is_active: impl Fn(InstanceNumber) -> bool,
+) -> Result<Option<Glimpse>, StoreError> {
+    let Some(summary) = summary(kv, id, is_active)? else {
+        return Ok(None);
+    };
+    let header = &summary.header;
+    let first_turn = nth_turn(kv, header, 1)?;
+    let last_turn = if header.status.is_terminal() {
+        let last = nth_turn(kv, header, header.turns)?;
+        Some(last.ok_or_else(|| missing(header, header.turns))?)
+    } else {
+        None
+    };
+    let first_message = match first_turn {
+        Some(_) => None,
+        None => first_message(kv, header.number)?,
+    };
+    Ok(Some(Glimpse {
+        first_turn,
+        last_turn,
+        first_message,
+        ..summary
+    }))
+}
+
+/// The same without what it was given and has returned. The header of one that is active may lag
+/// behind its history.
+pub(super) fn summary(
     kv: &impl KeyValue,
     id: &InstanceId,
     is_active: impl Fn(InstanceNumber) -> bool,
@@ -270,34 +300,27 @@ pub(super) fn glimpse(
     let Some(mut header) = one::<Header>(kv, keys::header(id))? else {
         return Ok(None);
     };
-    let nth = |n: u32| -> Result<Option<Turn>, StoreError> {
-        let key = keys::turn(header.number, header.execution, n);
-        body(kv, key.clone())?
-            .map(|body| turn(&key, &body))
-            .transpose()
-    };
-    let first_turn = nth(1)?;
-    let mut last_turn = None;
-    if header.status.is_terminal() {
-        last_turn = Some(nth(header.turns)?.ok_or_else(|| missing(&header, header.turns))?);
-    } else if is_active(header.number)
+    if !header.status.is_terminal()
+        && is_active(header.number)
         && !planted!(StaleGlimpse)
         && let Some(newest) = newest_turn(kv, &header)?
-        && let Some(turn) = nth(newest)?
+        && let Some(turn) = nth_turn(kv, &header, newest)?
     {
         header.turns = newest;
         header.updated = header.updated.max(turn.time);
     }
-    let first_message = match first_turn {
-        Some(_) => None,
-        None => first_message(kv, header.number)?,
-    };
     Ok(Some(Glimpse {
         header,
-        first_turn,
-        last_turn,
-        first_message,
+        first_turn: None,
+        last_turn: None,
+        first_message: None,
     }))
+}
+
+fn nth_turn(kv: &impl KeyValue, header: &Header, n: u32) -> Result<Option<Turn>, StoreError> {
+    let key = keys::turn(header.number, header.execution, n);
+    let body = body(kv, key.clone())?;
+    body.map(|body| turn(&key, &body)).transpose()
 }
 
 /// The number of the last turn of the current execution.

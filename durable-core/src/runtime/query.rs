@@ -1,0 +1,303 @@
+//! Finding instances: what is asked for, and pages of what was found.
+
+use std::fmt;
+use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use super::client::Client;
+use super::error::{HubError, QueryError};
+use super::status::OrchestrationStatus;
+use crate::engine::Snapshot;
+use crate::id::InstanceId;
+use crate::store::{Filter, List, Listed, RuntimeStatus, StoreError};
+use crate::time::Timestamp;
+
+/// The most instances that are looked at for one page: some milliseconds.
+const BUDGET: usize = 4096;
+/// The longest page.
+const MAX_PAGE: usize = 1000;
+
+/// Which instances are asked for; see [`Client::query`]. Without a condition it is all of them.
+///
+/// Conditions of different kinds must all hold. Of several statuses, or several names, one must.
+///
+/// ```
+/// # use std::time::{Duration, SystemTime};
+/// use durable_core::{InstanceQuery, RuntimeStatus};
+///
+/// let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+/// let failed = InstanceQuery::new()
+///     .status(RuntimeStatus::Failed)
+///     .name("fulfil")
+///     .tag("customer", "42")
+///     .completed(an_hour_ago..);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it asks nobody by itself"]
+pub struct InstanceQuery {
+    filter: Filter,
+    page_size: usize,
+    payloads: bool,
+    after: Option<PageToken>,
+}
+
+impl Default for InstanceQuery {
+    fn default() -> Self {
+        Self {
+            filter: Filter::default(),
+            page_size: 100,
+            payloads: false,
+            after: None,
+        }
+    }
+}
+
+impl InstanceQuery {
+    /// All instances.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Those with this status; called again, also those with that one.
+    pub fn status(mut self, status: RuntimeStatus) -> Self {
+        self.filter.statuses.insert(status);
+        self
+    }
+
+    /// Those of the orchestrator with this name, compared byte for byte; called again, also those
+    /// of that one.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.filter.names.insert(name.into());
+        self
+    }
+
+    /// Those whose id begins so, byte for byte. Only these are looked at, so this is the quickest
+    /// of the conditions.
+    pub fn id_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.filter.id_prefix = prefix.into();
+        self
+    }
+
+    /// Those with this tag; called again, with that one, too.
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.filter.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Those that have a [`problem`](OrchestrationStatus::problem) and do not go on, or those that
+    /// have none.
+    pub fn blocked(mut self, blocked: bool) -> Self {
+        self.filter.blocked = Some(blocked);
+        self
+    }
+
+    /// Those that were started then.
+    pub fn created(mut self, range: impl RangeBounds<SystemTime>) -> Self {
+        self.filter.created = Some(micros(&range));
+        self
+    }
+
+    /// Those that ended then, in whatever way. One that has not ended is not among them.
+    pub fn completed(mut self, range: impl RangeBounds<SystemTime>) -> Self {
+        self.filter.completed = Some(micros(&range));
+        self
+    }
+
+    /// Whether inputs and outputs are shown. Default: no, for they can be large.
+    pub fn payloads(mut self, payloads: bool) -> Self {
+        self.payloads = payloads;
+        self
+    }
+
+    /// The most instances on a page, 1 to 1,000. Default: 100.
+    pub fn page_size(mut self, instances: usize) -> Self {
+        self.page_size = instances;
+        self
+    }
+
+    /// Goes on behind a page: with its [`next`](InstancePage::next), and the same conditions.
+    pub fn after(mut self, token: PageToken) -> Self {
+        self.after = Some(token);
+        self
+    }
+}
+
+/// The moments in a range, whole microseconds.
+fn micros(range: &impl RangeBounds<SystemTime>) -> RangeInclusive<Timestamp> {
+    const NANO: Duration = Duration::from_nanos(1);
+    // The last microsecond that begins before this moment.
+    let before = |time: &SystemTime| time.checked_sub(NANO).map(Timestamp::from_system);
+    let next = |time: Timestamp| Timestamp(time.0.saturating_add(1));
+    let first = match range.start_bound() {
+        Bound::Unbounded => Timestamp(0),
+        Bound::Included(time) if *time <= SystemTime::UNIX_EPOCH => Timestamp(0),
+        Bound::Included(time) => before(time).map_or(Timestamp(0), next),
+        Bound::Excluded(time) => next(Timestamp::from_system(*time)),
+    };
+    let last = match range.end_bound() {
+        Bound::Unbounded => Timestamp(u64::MAX),
+        Bound::Included(time) => Timestamp::from_system(*time),
+        Bound::Excluded(time) => before(time).unwrap_or_default(),
+    };
+    first..=last
+}
+
+/// Some of the instances that were asked for, in the order of their ids.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct InstancePage {
+    /// What was found. There may be none although there are more to come: for one page only so
+    /// many instances are looked at (4,096).
+    pub instances: Vec<OrchestrationStatus>,
+    /// Instances of which nothing can be told, for their records are damaged; whether they are
+    /// asked for is not known. [`TaskHub::verify`](crate::TaskHub::verify) says more.
+    pub unreadable: Vec<InstanceId>,
+    /// Where the next page begins; none behind the last one.
+    pub next: Option<PageToken>,
+}
+
+/// Where a page of a query begins. It holds for as long as the hub, for the same conditions, and
+/// whatever happens to the instances meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PageToken(String);
+
+impl PageToken {
+    /// The token as text, of letters, digits, `-` and `_`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PageToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Any text: whether it is a token is found out when it is used.
+impl From<String> for PageToken {
+    fn from(token: String) -> Self {
+        Self(token)
+    }
+}
+
+impl From<&str> for PageToken {
+    fn from(token: &str) -> Self {
+        Self(token.to_owned())
+    }
+}
+
+impl From<PageToken> for String {
+    fn from(token: PageToken) -> Self {
+        token.0
+    }
+}
+
+const MAC: usize = 16;
+
+/// Makes tokens of one query and reads them: an instance's id, behind a code that only this hub can
+/// make, over that and the conditions.
+struct Tokens(Hmac<Sha256>);
+
+impl Tokens {
+    fn new(client: &Client, filter: &Filter) -> Result<Self, HubError> {
+        let broken = |error: &dyn fmt::Display| {
+            HubError::Store(StoreError::fatal(format!("cannot make tokens: {error}")))
+        };
+        let key = client.derive_key("page tokens");
+        let mut mac = Hmac::new_from_slice(&key).map_err(|error| broken(&error))?;
+        mac.update(&postcard::to_allocvec(filter).map_err(|error| broken(&error))?);
+        Ok(Self(mac))
+    }
+
+    fn code(&self, id: &[u8]) -> Hmac<Sha256> {
+        self.0.clone().chain_update(id)
+    }
+
+    fn make(&self, id: &InstanceId) -> PageToken {
+        let id = id.as_str().as_bytes();
+        let code = self.code(id).finalize().into_bytes();
+        PageToken(BASE64_URL_SAFE_NO_PAD.encode([&code[..MAC], id].concat()))
+    }
+
+    fn read(&self, token: &PageToken) -> Option<InstanceId> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(&token.0).ok()?;
+        let (code, id) = bytes.split_at_checked(MAC)?;
+        self.code(id).verify_truncated_left(code).ok()?;
+        InstanceId::new(String::from_utf8(id.to_vec()).ok()?).ok()
+    }
+}
+
+impl Client {
+    /// Finds instances: a page of those that a query asks for.
+    ///
+    /// A page costs some milliseconds at most, however many instances there are: it is read beside
+    /// the engine, and only so many instances are looked at. What it shows of each instance is
+    /// durable, and as new as the call. Whoever takes page after page sees each instance that is there
+    /// all the time exactly once; one that is started or purged meanwhile may be missing.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{InstanceQuery, RuntimeStatus, TaskHub};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let client = hub.client();
+    /// client.start_by_name("fulfil", "42").id("order-42").await?;
+    ///
+    /// let query = InstanceQuery::new().status(RuntimeStatus::Pending).id_prefix("order-");
+    /// let mut page = client.query(query.clone()).await?;
+    /// assert_eq!(page.instances[0].instance_id().as_str(), "order-42");
+    /// while let Some(next) = page.next {
+    ///     page = client.query(query.clone().after(next)).await?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`] if the size of a page is out of range, if the token is not of this query, or
+    /// if the hub failed.
+    pub async fn query(&self, query: InstanceQuery) -> Result<InstancePage, QueryError> {
+        let InstanceQuery {
+            filter,
+            page_size,
+            payloads,
+            after,
+        } = query;
+        if !(1..=MAX_PAGE).contains(&page_size) {
+            return Err(QueryError::InvalidPageSize { max: MAX_PAGE });
+        }
+        let tokens = Tokens::new(self, &filter)?;
+        let after = after
+            .map(|token| tokens.read(&token).ok_or(QueryError::InvalidToken))
+            .transpose()?;
+        let list = List {
+            filter,
+            after,
+            limit: page_size,
+            budget: BUDGET,
+            payloads,
+        };
+        let Listed {
+            found,
+            unreadable,
+            last,
+        } = self
+            .shared
+            .read_aside(move |store| store.list(&list))
+            .await?;
+        let show = |glimpse| OrchestrationStatus::new(Snapshot::of_glimpse(glimpse));
+        Ok(InstancePage {
+            instances: found.into_iter().map(show).collect(),
+            unreadable,
+            next: last.map(|id| tokens.make(&id)),
+        })
+    }
+}
