@@ -219,6 +219,12 @@ fn id_of_attempt(id: &InstanceId, attempt: u32) -> Result<InstanceId, FailureDet
 }
 
 impl<R> Instance<R> {
+    /// Whether the orchestrator's code decides if a child is begun again.
+    pub(super) fn asks_about(&self, child: CallId) -> bool {
+        let pending = self.outstanding.get(child);
+        matches!(pending, Some(Pending::Child { options, .. }) if options.retry_if)
+    }
+
     /// Whether this is the attempt that this instance waits for.
     fn waits_for(&self, parent: &Parent) -> bool {
         let is_child = matches!(
@@ -408,6 +414,10 @@ fn child_ended<R>(
     }
     let event = match result {
         Ok(output) => Event::ChildCompleted { call, output },
+        // It is asked when it is fed: now it may not be there.
+        Err(failure) if instance.asks_about(call) && !planted!(LoseFailure) => {
+            Event::ChildFailed { call, failure }
+        }
         Err(failure) => match work.after_failure(instance, call, &failure) {
             Next::Fails => Event::ChildFailed { call, failure },
             Next::IsRetried | Next::IsLost => {

@@ -19,7 +19,7 @@ use super::delivery::insert_first;
 use super::instance::{Body, Instance};
 use super::mailbox::{Mail, Mailbox};
 use super::message::{Effect, Response};
-use super::work::{Work, keep_since, set_problem, timer_key};
+use super::work::{Next, Work, keep_since, set_problem, timer_key};
 use super::{Config, MAX_CUSTOM_STATUS, MAX_STEP};
 
 /// A call that ends, answered or given up.
@@ -248,6 +248,10 @@ impl<R> Work<R> {
                 break;
             };
             self.size.events += 1;
+            if self.child_is_retried(instance, &mail.event) {
+                taken.dealt_with.push(mail);
+                continue;
+            }
             self.warn_of_length(instance);
             match self.feed(instance, &mail.event) {
                 Ok(Some(step)) => {
@@ -268,6 +272,16 @@ impl<R> Work<R> {
             }
         }
         taken
+    }
+
+    /// Whether a child that has failed is begun again, if the orchestrator's code decides that.
+    fn child_is_retried(&mut self, instance: &mut Instance<R>, event: &Event) -> bool {
+        let Event::ChildFailed { call, failure } = event else {
+            return false;
+        };
+        matches!(instance.body, Body::Live(_))
+            && instance.asks_about(*call)
+            && self.after_failure(instance, *call, failure) == Next::IsRetried
     }
 
     /// The next execution of an instance: its history is empty, and its mailbox begins with what the

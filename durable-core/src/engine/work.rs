@@ -303,7 +303,9 @@ impl<R> Work<R> {
             Some(Pending::Activity { options, since, .. }) => {
                 (options.retry.as_ref(), options.retry_if, *since)
             }
-            Some(Pending::Child { options, since, .. }) => (options.retry.as_ref(), false, *since),
+            Some(Pending::Child { options, since, .. }) => {
+                (options.retry.as_ref(), options.retry_if, *since)
+            }
             Some(Pending::Timer { .. }) | None => return Next::Fails,
         };
         let before = instance.attempts.get(&call);

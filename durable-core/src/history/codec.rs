@@ -129,6 +129,7 @@ mod tests {
                     detached: true,
                     named: true,
                     tags: [("team".to_owned(), "b".to_owned())].into(),
+                    retry_if: true,
                 },
             },
             Action::SendEvent {

@@ -253,6 +253,8 @@ pub(crate) struct ChildOptions {
     /// The id was given, so there may be another instance of it.
     pub(crate) named: bool,
     pub(crate) tags: Tags,
+    /// The orchestrator's code is asked whether an error is to be retried.
+    pub(crate) retry_if: bool,
 }
 
 /// One event and what the orchestrator asked for when it was fed.

@@ -18,7 +18,7 @@ use futures_core::FusedFuture;
 use serde::{Deserialize, Serialize};
 
 use super::state::{
-    ActivityCode, InlineStep, Key, Kind, Outcome, State, drop_op, poll_op, with_state,
+    ActivityCode, InlineStep, Key, Kind, Outcome, RetryIf, State, drop_op, poll_op, with_state,
 };
 use crate::failure::{ActivityError, FailureDetails, FailureKind, revive};
 use crate::history::{Action, ActivityOptions};
@@ -190,6 +190,15 @@ pub(super) fn is_outside(details: &FailureDetails) -> bool {
     details.error_type() == OUTSIDE
 }
 
+/// The error of a failure's own is asked about; everything else may be retried.
+pub(super) fn retry_if<E: Wire>(retryable: impl Fn(&E) -> bool + Send + Sync + 'static) -> RetryIf {
+    Arc::new(move |failure: &FailureDetails| {
+        let own = failure.kind() == FailureKind::Application;
+        let error = own.then(|| revive::<E>(failure).ok()).flatten();
+        error.is_none_or(|error| retryable(&error))
+    })
+}
+
 /// A call of an activity or of an inline step: a future that ends with what that returned.
 ///
 /// Made by [`OrchestrationContext::call_activity`](super::OrchestrationContext::call_activity) and
@@ -293,14 +302,9 @@ impl<T: Wire, E: Wire> ActivityCall<T, E> {
     /// }
     /// ```
     pub fn retry_if(self, retryable: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
-        let retry_if = move |failure: &FailureDetails| {
-            let own = failure.kind() == FailureKind::Application;
-            let error = own.then(|| revive::<E>(failure).ok()).flatten();
-            error.is_none_or(|error| retryable(&error))
-        };
         self.with_request(|request| {
             request.options.retry_if = true;
-            request.code.retry_if = Some(Arc::new(retry_if));
+            request.code.retry_if = Some(retry_if(retryable));
         })
     }
 

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use futures_core::FusedFuture;
 use uuid::Uuid;
 
-use super::call::{Call, Request, Started, is_outside, outside};
-use super::state::{Identity, Key, Kind, Outcome, with_state};
+use super::call::{Call, Request, Started, is_outside, outside, retry_if};
+use super::state::{Identity, Key, Kind, Outcome, RetryIf, with_state};
 use crate::failure::{FailureDetails, FailureKind, SubOrchestrationError};
 use crate::history::{Action, ChildOptions, tags_fit};
 use crate::id::{CallId, InstanceId, InvalidInstanceId};
@@ -36,6 +36,7 @@ pub(super) struct ChildRequest {
     version: Cow<'static, str>,
     input: Payload,
     options: ChildOptions,
+    retry_if: Option<RetryIf>,
 }
 
 impl Request for ChildRequest {
@@ -46,6 +47,7 @@ impl Request for ChildRequest {
             version,
             input,
             options,
+            retry_if,
         } = self;
         let id = id.map_err(|error| invalid_id(&error))?;
         if !tags_fit(&options.tags) {
@@ -61,7 +63,7 @@ impl Request for ChildRequest {
             input,
             options,
         };
-        Ok((Kind::Child, action))
+        Ok((Kind::Child(retry_if), action))
     }
 }
 
@@ -106,6 +108,7 @@ impl<T: Wire, E: Wire> SubOrchestrationCall<T, E> {
                 version,
                 input: input.clone(),
                 options: ChildOptions::default(),
+                retry_if: None,
             })
         };
         Self {
@@ -145,6 +148,44 @@ impl<T: Wire, E: Wire> SubOrchestrationCall<T, E> {
     /// Default: the first failure is the caller's.
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.with(|request| request.options.retry = Some(policy))
+    }
+
+    /// Begins it again after an error of its own only if `retryable` says so; without a
+    /// [retry policy](Self::retry) it is never asked. Other failures (a panic, a termination, an error
+    /// that is not of the shape `E`) are retried as the policy says.
+    ///
+    /// It is part of the orchestrator's code: after a restart the code as it is then is asked. It
+    /// must decide by the error alone, without the orchestrator's context; if it panics, the error is
+    /// not retried.
+    ///
+    /// ```
+    /// # use durable_core::{OrchestrationContext, RetryPolicy, SubOrchestrationError, orchestrator};
+    /// # use serde::{Deserialize, Serialize};
+    /// # use std::time::Duration;
+    /// #[derive(Debug, Serialize, Deserialize)]
+    /// enum ShipError {
+    ///     NoSuchAddress,
+    ///     NobodyAtHome,
+    /// }
+    ///
+    /// #[orchestrator]
+    /// async fn ship(ctx: OrchestrationContext, parcel: u32) -> Result<(), ShipError> {
+    ///     if parcel == 0 { Err(ShipError::NoSuchAddress) } else { Err(ShipError::NobodyAtHome) }
+    /// }
+    ///
+    /// #[orchestrator]
+    /// async fn deliver(ctx: OrchestrationContext, parcel: u32) -> Result<(), SubOrchestrationError<ShipError>> {
+    ///     ctx.call_sub_orchestrator::<ship>(parcel)
+    ///         .retry(RetryPolicy::fixed(3, Duration::from_secs(24 * 3_600)))
+    ///         .retry_if(|error| matches!(error, ShipError::NobodyAtHome))
+    ///         .await
+    /// }
+    /// ```
+    pub fn retry_if(self, retryable: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.with(|request| {
+            request.options.retry_if = true;
+            request.retry_if = Some(retry_if(retryable));
+        })
     }
 
     fn with(mut self, change: impl FnOnce(&mut ChildRequest)) -> Self {

@@ -364,12 +364,12 @@ impl Execution {
 
     /// The code of a call that runs inline.
     pub(crate) fn inline(&self, call: CallId) -> Option<InlineStep> {
-        self.state.as_ref()?.activity_code(call)?.step.clone()
+        self.state.as_ref()?.inline(call)
     }
 
     /// Whether the orchestrator's code would retry a call that failed so. Its own code runs here.
     pub(crate) fn retries(&self, call: CallId, failure: &FailureDetails) -> bool {
-        let code = |state: &State| state.activity_code(call)?.retry_if.clone();
+        let code = |state: &State| state.retry_if(call);
         let Some(retry_if) = self.state.as_deref().and_then(code) else {
             return true;
         };

@@ -282,6 +282,9 @@ pub(super) fn describe(action: Option<&Action>) -> String {
             if options.detached {
                 text.push_str(", detached");
             }
+            if options.retry_if {
+                text.push_str(", retried if its error is");
+            }
             text
         }
         Action::SendEvent {

@@ -113,7 +113,7 @@ pub(super) enum Kind {
     Activity(ActivityCode),
     Timer,
     Event(EventName),
-    Child,
+    Child(Option<RetryIf>),
 }
 
 impl fmt::Debug for Kind {
@@ -122,7 +122,7 @@ impl fmt::Debug for Kind {
             Self::Activity(_) => "Activity",
             Self::Timer => "Timer",
             Self::Event(_) => "Event",
-            Self::Child => "Child",
+            Self::Child(_) => "Child",
         })
     }
 }
@@ -321,7 +321,7 @@ impl State {
         let fits = matches!(
             (&op.kind, &outcome),
             (Kind::Activity(_), Outcome::Activity(_))
-                | (Kind::Child, Outcome::Child(_))
+                | (Kind::Child(_), Outcome::Child(_))
                 | (Kind::Timer, Outcome::Timer)
         );
         if !fits || op.outcome.is_some() {
@@ -412,10 +412,20 @@ impl State {
     }
 
     /// What the orchestrator's code adds to the call of an activity that goes on.
-    pub(super) fn activity_code(&self, call: CallId) -> Option<&ActivityCode> {
+    /// What runs, if it is part of the orchestrator.
+    pub(super) fn inline(&self, call: CallId) -> Option<InlineStep> {
         match &self.ops.get(&call)?.kind {
-            Kind::Activity(code) => Some(code),
-            Kind::Timer | Kind::Event(_) | Kind::Child => None,
+            Kind::Activity(code) => code.step.clone(),
+            Kind::Timer | Kind::Event(_) | Kind::Child(_) => None,
+        }
+    }
+
+    /// Who decides whether it is retried, if that is part of the orchestrator.
+    pub(super) fn retry_if(&self, call: CallId) -> Option<RetryIf> {
+        match &self.ops.get(&call)?.kind {
+            Kind::Activity(code) => code.retry_if.clone(),
+            Kind::Child(retry_if) => retry_if.clone(),
+            Kind::Timer | Kind::Event(_) => None,
         }
     }
 

@@ -46,6 +46,8 @@ pub enum Planted {
     RetryTooLate,
     /// The orchestrator is not asked whether an error is retried.
     AskNobody,
+    /// How a child has failed is forgotten if nobody is there to be asked about it.
+    LoseFailure,
     /// An instance leaves memory before its last commit is durable.
     EvictEarly,
     /// What arrives with the end is recorded after it.
@@ -101,6 +103,7 @@ impl Planted {
         Self::ForgetState,
         Self::RetryTooLate,
         Self::AskNobody,
+        Self::LoseFailure,
         Self::EvictEarly,
         Self::GoOnAfterEnd,
         Self::LeaveWhatEndsWithIt,

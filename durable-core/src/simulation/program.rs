@@ -14,7 +14,7 @@ use futures_util::future::{Either, join_all, select, select_all};
 use serde::{Deserialize, Serialize};
 
 use crate::activity::{Activity, ActivityContext, ActivityFuture, Attempted, Requirements};
-use crate::failure::{ActivityError, FailureDetails, FailureKind, NoError};
+use crate::failure::{ActivityError, FailureDetails, FailureKind, NoError, SubOrchestrationError};
 use crate::orchestrator::{Orchestrator, OrchestratorFuture};
 use crate::payload::Payload;
 use crate::registry::Registry;
@@ -69,6 +69,8 @@ pub(crate) struct Kin {
     pub(crate) named: bool,
     pub(crate) attempts: u32,
     pub(crate) pause_ms: u64,
+    /// The error of this attempt is not retried, says the orchestrator.
+    pub(crate) final_at: Option<u32>,
 }
 
 /// An activity, and how its attempts end.
@@ -115,8 +117,8 @@ pub(crate) enum Seen {
     First(usize),
     Drawn(String),
     Letter,
-    /// What the child has seen, or that it failed.
-    Child(Option<Vec<Seen>>),
+    /// What the child has seen, or how it failed: with the error of an attempt, or otherwise.
+    Child(Result<Vec<Seen>, Option<u32>>),
     Patched(u8, bool),
 }
 
@@ -343,7 +345,14 @@ impl Kin {
             named: rng.bool(),
             attempts: rng.u32(1..4),
             pause_ms: rng.u64(0..4_000),
+            final_at: rng.bool().then(|| rng.u32(1..4)),
         }
+    }
+
+    /// The number of the last attempt that failures with an error can lead to.
+    pub(crate) fn last_attempt(&self) -> u32 {
+        self.final_at
+            .map_or(self.attempts, |last| self.attempts.min(last))
     }
 }
 
@@ -496,7 +505,7 @@ pub(crate) struct Script;
 impl Orchestrator for Script {
     type Input = Vec<Node>;
     type Output = Vec<Seen>;
-    type Error = NoError;
+    type Error = u32;
     const NAME: &'static str = "Script";
     const VERSION: &'static str = "";
 
@@ -528,7 +537,7 @@ struct OldScript;
 impl Orchestrator for OldScript {
     type Input = Vec<Node>;
     type Output = Vec<Seen>;
-    type Error = NoError;
+    type Error = u32;
     const NAME: &'static str = Script::NAME;
     const VERSION: &'static str = "";
 
@@ -549,7 +558,7 @@ struct ChangedScript;
 impl Orchestrator for ChangedScript {
     type Input = Vec<Node>;
     type Output = Vec<Seen>;
-    type Error = NoError;
+    type Error = u32;
     const NAME: &'static str = Script::NAME;
     const VERSION: &'static str = "";
 
@@ -637,7 +646,13 @@ async fn follow_node(
             if kin.named {
                 call = call.id(format!("named {}", ctx.new_uuid()));
             }
-            seen.push(Seen::Child(call.await.ok()));
+            if let Some(last) = kin.final_at {
+                call = call.retry_if(move |attempt| *attempt != last);
+            }
+            seen.push(Seen::Child(call.await.map_err(|error| match error {
+                SubOrchestrationError::Application(attempt) => Some(attempt),
+                _ => None,
+            })));
         }
         Node::Detached(nodes) => {
             let call = ctx.call_sub_orchestrator::<Script>(nodes);
@@ -660,11 +675,8 @@ async fn follow_node(
             seen.push(Seen::Patched(name, patched));
         }
         Node::Fail => {
-            return Err(FailureDetails::new(
-                FailureKind::Application,
-                "planned",
-                PLANNED,
-            ));
+            let failure = FailureDetails::new(FailureKind::Application, "planned", PLANNED);
+            return Err(failure.with_value(encode(&attempt(ctx.instance_id().as_str()))));
         }
         Node::Panic => panic!("{PLANNED}"),
     }
@@ -687,6 +699,14 @@ fn call(ctx: OrchestrationContext, work: &Work) -> crate::replay::ActivityCall<(
         Some(ms) => call.timeout(Duration::from_millis(ms)),
         None => call,
     }
+}
+
+/// Which attempt at a child has this id.
+pub(crate) fn attempt(id: &str) -> u32 {
+    let number = id
+        .rsplit_once(':')
+        .and_then(|(_, number)| number.parse().ok());
+    number.unwrap_or(1)
 }
 
 async fn event(ctx: OrchestrationContext, name: u8) -> Seen {
@@ -743,12 +763,12 @@ fn judge_seen(nodes: &[Node], seen: Vec<Seen>, raised: u64) -> Result<(), String
     }
 }
 
-/// Whether it fails in the end, however often it is tried.
-fn fails(nodes: &[Node]) -> bool {
+/// How it fails in the end, however often it is tried.
+fn end(nodes: &[Node]) -> Option<&Node> {
     match nodes.last() {
-        Some(Node::Fail | Node::Panic) => true,
-        Some(Node::Again(nodes)) => fails(nodes),
-        Some(_) | None => false,
+        Some(Node::Again(nodes)) => end(nodes),
+        Some(failure @ (Node::Fail | Node::Panic)) => Some(failure),
+        Some(_) | None => None,
     }
 }
 
@@ -822,10 +842,15 @@ impl Judge {
                 other => Err(format!("it drew {other:?}, again")),
             },
             Node::Letter => self.expect(&Seen::Letter),
-            Node::Child(nodes, _) => match self.next()? {
-                Seen::Child(None) if fails(nodes) => Ok(()),
-                Seen::Child(Some(seen)) if !fails(nodes) => judge_seen(nodes, seen, 0),
-                other => Err(format!("it saw {other:?} for {node:?}")),
+            Node::Child(nodes, kin) => match (self.next()?, end(nodes)) {
+                (Seen::Child(Err(Some(attempt))), Some(Node::Fail))
+                    if attempt == kin.last_attempt() =>
+                {
+                    Ok(())
+                }
+                (Seen::Child(Err(None)), Some(Node::Panic)) => Ok(()),
+                (Seen::Child(Ok(seen)), None) => judge_seen(nodes, seen, 0),
+                (other, _) => Err(format!("it saw {other:?} for {node:?}")),
             },
             Node::Patched(name) => match self.next()? {
                 Seen::Patched(seen, patched)

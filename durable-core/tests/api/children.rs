@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use durable_core::{
     ActivityError, Client, NoError, OrchestrationContext, OrchestrationError, RetryPolicy,
-    RuntimeStatus, SubOrchestrationError, TaskHub, Worker, activity, orchestrator,
+    RuntimeStatus, SubOrchestrationError, TaskHub, Worker, WorkerBuilder, activity, orchestrator,
 };
 use futures_util::future::{join_all, try_join_all};
 use serde::{Deserialize, Serialize};
 
-use super::{Place, listen, on_both, soon, status_when};
+use super::{Place, listen, on_both, over_restarts, soon, status_when};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("no {0}")]
@@ -203,6 +203,92 @@ async fn a_child_that_failed_is_begun_again_as_another_instance() {
         }
     })
     .await;
+}
+
+/// Does what it is told: returns nothing, panics, or fails with a number.
+#[orchestrator]
+async fn obeys(ctx: OrchestrationContext) -> Result<(), Refused> {
+    match ctx.wait_for_external_event("do").await.unwrap() {
+        0 => Ok(()),
+        99 => panic!("as told"),
+        number => Err(Refused(number)),
+    }
+}
+
+/// Begins it again if its number is small, and cannot stand 13.
+#[orchestrator]
+async fn insists(ctx: OrchestrationContext) -> Result<(), SubOrchestrationError<Refused>> {
+    ctx.call_sub_orchestrator::<obeys>(())
+        .id("kid")
+        .retry(RetryPolicy::fixed(5, Duration::ZERO))
+        .retry_if(|Refused(number)| {
+            assert_ne!(*number, 13, "unlucky");
+            *number < 10
+        })
+        .await
+}
+
+fn only_child(worker: WorkerBuilder) -> WorkerBuilder {
+    worker.register::<obeys>()
+}
+
+fn insisting(worker: WorkerBuilder) -> WorkerBuilder {
+    only_child(worker).register::<insists>()
+}
+
+#[tokio::test]
+async fn a_child_that_failed_is_begun_again_if_its_parent_says_so() {
+    use SubOrchestrationError::Application;
+    let failed = OrchestrationError::Application;
+    // The attempts, and whether each ends while its parent's code is not there to be asked.
+    let rows = [
+        (vec![(1, false), (0, false)], Ok(())),
+        (
+            vec![(1, false), (9, true), (10, false)],
+            Err(failed(Application(Refused(10)))),
+        ),
+        (
+            vec![(1, true), (2, false), (11, true)],
+            Err(failed(Application(Refused(11)))),
+        ),
+        (vec![(13, true)], Err(failed(Application(Refused(13))))),
+        // It is asked about its own error only, and not beyond the policy.
+        (vec![(99, false), (99, true), (0, true)], Ok(())),
+        (vec![(1, true); 5], Err(failed(Application(Refused(1))))),
+    ];
+    for (attempts, expected) in rows {
+        over_restarts(TaskHub::options(), insisting, async |mut site| {
+            let start = site.client().start_orchestration::<insists>(());
+            start.id("parent").await.unwrap();
+            for (number, (data, is_alone)) in (1..).zip(&attempts) {
+                let id = if number == 1 {
+                    "kid".to_owned()
+                } else {
+                    format!("kid:{number}")
+                };
+                status_when(&site.client(), &id, |_| true).await;
+                if *is_alone {
+                    site = site.restart_with(only_child).await;
+                }
+                site.client().raise_event(&id, "do", data).await.unwrap();
+                soon(site.client().wait_for_completion(&id)).await.unwrap();
+                if *is_alone {
+                    site = site.restart_with(insisting).await;
+                }
+            }
+            let parent = site.client().instance::<insists>("parent").unwrap();
+            let ended = soon(parent.wait_for_completion()).await;
+            assert_eq!(
+                format!("{ended:?}"),
+                format!("{expected:?}"),
+                "{attempts:?}"
+            );
+            let more = format!("kid:{}", attempts.len() + 1);
+            assert_eq!(site.client().status(&more).await.unwrap(), None);
+            site
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -114,6 +114,12 @@ impl Site {
         self.hub.client()
     }
 
+    /// With other code.
+    async fn restart_with(self, deploy: impl Fn(WorkerBuilder) -> WorkerBuilder + 'static) -> Self {
+        let deploy: Deploy = Arc::new(deploy);
+        Self { deploy, ..self }.restart().await
+    }
+
     async fn restart(self) -> Self {
         let Self {
             place,
