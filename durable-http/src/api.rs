@@ -33,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) own: Own,
     pub(crate) limits: Limits,
     pub(crate) retry_after: Duration,
+    pub(crate) page_size: usize,
 }
 
 impl HttpApi {

@@ -27,6 +27,7 @@ pub struct HttpApiBuilder {
     hosts: Vec<String>,
     limits: Limits,
     retry_after: Duration,
+    page_size: usize,
 }
 
 impl HttpApiBuilder {
@@ -45,6 +46,7 @@ impl HttpApiBuilder {
                 time: Duration::from_secs(30),
             },
             retry_after: Duration::from_secs(10),
+            page_size: 100,
         }
     }
 
@@ -131,6 +133,13 @@ impl HttpApiBuilder {
         self
     }
 
+    /// The most instances in a list where a request does not say, 1 to 1,000. Default: 100, as in
+    /// Durable Functions.
+    pub fn page_size(mut self, instances: usize) -> Self {
+        self.page_size = instances.clamp(1, 1000);
+        self
+    }
+
     /// The most bytes a request's body may have. Default: 2 MiB, as the hub's own limit.
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.limits.bytes = bytes;
@@ -193,6 +202,7 @@ impl HttpApiBuilder {
             own,
             limits: self.limits,
             retry_after: self.retry_after,
+            page_size: self.page_size,
         }))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use durable_core::{HubError, InstanceError, StartError, StoreError};
+use durable_core::{HubError, InstanceError, PurgeError, QueryError, StartError, StoreError};
 use http::{Response, StatusCode};
 use uuid::Uuid;
 
@@ -18,7 +18,11 @@ pub(crate) enum ApiError {
     NotFound,
     Gone,
     BadRequest(String),
+    /// As before, where the original answers with a text alone.
+    BadParameter(&'static str),
     Conflict(String),
+    /// The instance is not as it must be for this.
+    NotAsNeeded(String),
     BodyTooLarge {
         limit: usize,
     },
@@ -45,7 +49,8 @@ impl ApiError {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::BadParameter(_) => StatusCode::BAD_REQUEST,
+            Self::NotAsNeeded(_) => StatusCode::PRECONDITION_FAILED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -66,6 +71,8 @@ impl ApiError {
             | Self::NotFound
             | Self::Gone
             | Self::BadRequest(_)
+            | Self::BadParameter(_)
+            | Self::NotAsNeeded(_)
             | Self::Conflict(_)
             | Self::BodyTooLarge { .. }
             | Self::BodyTooSlow
@@ -78,6 +85,8 @@ impl ApiError {
         let status = self.status();
         let body = match self {
             Self::NotFound | Self::Gone => return empty(status),
+            Self::BadParameter(message) => return json(status, message),
+            Self::NotAsNeeded(message) => return json(status, &message),
             Self::Unauthorized(message) | Self::Forbidden(message) => ErrorBody::plain(message),
             Self::Conflict(message) => ErrorBody::plain(message),
             Self::BadRequest(message) => ErrorBody::argument(message),
@@ -159,6 +168,27 @@ impl From<InstanceError> for ApiError {
             InstanceError::TooManyWaiting { .. } => Self::TooManyWaiting,
             InstanceError::Hub(error) => error.into(),
             error @ (InstanceError::Data { .. } | _) => Self::BadRequest(error.to_string()),
+        }
+    }
+}
+
+impl From<PurgeError> for ApiError {
+    fn from(error: PurgeError) -> Self {
+        match error {
+            PurgeError::NotEnded { .. } => Self::NotAsNeeded(error.to_string()),
+            PurgeError::Hub(error) => error.into(),
+            PurgeError::InvalidId(_) | PurgeError::NotFound { .. } | _ => Self::NotFound,
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Hub(error) => error.into(),
+            QueryError::InvalidToken | QueryError::InvalidPageSize { .. } | _ => {
+                Self::BadRequest(error.to_string())
+            }
         }
     }
 }

@@ -100,6 +100,21 @@ pub(crate) struct CheckStatus<'a> {
     pub(crate) resume_post_uri: String,
 }
 
+/// How many instances were purged.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Purged {
+    instances_deleted: u64,
+}
+
+impl Purged {
+    pub(crate) fn new(instances: u64) -> Self {
+        Self {
+            instances_deleted: instances,
+        }
+    }
+}
+
 /// An error.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]

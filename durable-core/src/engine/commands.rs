@@ -32,7 +32,7 @@ impl<R: Answer> Engine<R> {
             }
             Command::Status { id } => self.look_at(&id, Want::Status(reply)),
             Command::Wait { id } => self.look_at(&id, Want::Wait(reply)),
-            Command::Purge { id } => self.look_at(&id, Want::Purge(reply)),
+            Command::Purge { id, number } => self.look_at(&id, Want::Purge(number, reply)),
             Command::Raise {
                 id,
                 name,
@@ -87,7 +87,7 @@ impl<R: Answer> Engine<R> {
                 self.work
                     .reply(reply, Response::AlreadyExists(snapshot.header.status));
             }
-            (Want::Status(reply) | Want::Wait(reply) | Want::Purge(reply), None) => {
+            (Want::Status(reply) | Want::Wait(reply) | Want::Purge(_, reply), None) => {
                 self.work.reply(reply, Response::NotFound);
             }
             (Want::Wait(reply), Some((number, snapshot)))
@@ -102,7 +102,9 @@ impl<R: Answer> Engine<R> {
                     self.work.reply(reply, response(snapshot));
                 }
             }
-            (Want::Purge(reply), Some((_, snapshot))) => self.purge(snapshot.header, reply),
+            (Want::Purge(number, reply), Some((_, snapshot))) => {
+                self.purge(snapshot.header, number, reply);
+            }
             (Want::Letter(seq, letter), found) => self.post(found, seq, letter),
             (Want::Mail(_) | Want::AttemptEnded { .. } | Want::Fire(_) | Want::Load, _) => {}
         }

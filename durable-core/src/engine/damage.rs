@@ -36,7 +36,10 @@ fn sample() -> MemoryKv {
     }
     driver.finish();
     for name in &names {
-        driver.ask(Command::Purge { id: id(name) });
+        driver.ask(Command::Purge {
+            id: id(name),
+            number: None,
+        });
     }
     driver.finish();
 

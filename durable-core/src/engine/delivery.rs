@@ -45,7 +45,7 @@ impl<R: Answer> Engine<R> {
             | Want::Start(..)
             | Want::Status(_)
             | Want::Wait(_)
-            | Want::Purge(_) => false,
+            | Want::Purge(..) => false,
         };
         if has_work {
             self.make_ready(number, for_client);

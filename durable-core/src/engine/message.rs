@@ -72,6 +72,8 @@ pub(crate) enum Command {
     /// Removes everything of an instance that has ended.
     Purge {
         id: InstanceId,
+        /// Only the instance of this number, if one is given.
+        number: Option<InstanceNumber>,
     },
 }
 
@@ -84,7 +86,7 @@ impl Command {
             | Self::Terminate { id, .. }
             | Self::Status { id }
             | Self::Wait { id }
-            | Self::Purge { id } => id,
+            | Self::Purge { id, .. } => id,
         }
     }
 

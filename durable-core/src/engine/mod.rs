@@ -203,7 +203,8 @@ enum Want<R> {
     Start(StartRequest, R),
     Status(R),
     Wait(R),
-    Purge(R),
+    /// Only of this number, if one is given.
+    Purge(Option<InstanceNumber>, R),
     Mail(Mail<R>),
     Letter(u64, Letter),
     AttemptEnded {

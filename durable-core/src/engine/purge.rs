@@ -7,14 +7,17 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::engine::message::{Effect, Response};
 use crate::engine::{Answer, Engine, Want};
-use crate::id::InstanceId;
+use crate::id::{InstanceId, InstanceNumber};
 use crate::store::{Header, InstanceKey, Op};
+
+/// One that is to be purged, and only if it has this number.
+type Waiting<R> = (InstanceId, Option<InstanceNumber>, R);
 
 /// What was purged or is to be.
 #[derive(Debug)]
 pub(super) struct Purges<R> {
     /// The end of these is not durable yet, so the store may lack some of what is to be removed.
-    waiting: Vec<(InstanceId, R)>,
+    waiting: Vec<Waiting<R>>,
     /// Purged by commits that may not be readable yet: the store may still show them.
     gone: BTreeSet<InstanceId>,
     /// Those commits, oldest first.
@@ -54,16 +57,19 @@ impl<R> Purges<R> {
 }
 
 impl<R: Answer> Engine<R> {
-    /// Purges the instance with this header, if it has ended.
-    pub(super) fn purge(&mut self, header: Header, reply: R) {
+    /// Purges the instance with this header, if it has ended and is the one that is meant.
+    pub(super) fn purge(&mut self, header: Header, meant: Option<InstanceNumber>, reply: R) {
         let Header {
             id, number, status, ..
         } = header;
+        if meant.is_some_and(|meant| meant != number) {
+            return self.work.reply(reply, Response::NotFound);
+        }
         if !status.is_terminal() {
             return self.work.reply(reply, Response::NotEnded(status));
         }
         if self.instances.contains_key(&number) {
-            self.purges.waiting.push((id, reply));
+            self.purges.waiting.push((id, meant, reply));
             return self.nudge();
         }
         self.damaged.remove(&InstanceKey::Id(id.clone()));
@@ -75,8 +81,8 @@ impl<R: Answer> Engine<R> {
 
     /// Goes on with those that waited for their instance to leave memory.
     pub(super) fn purge_waiting(&mut self) {
-        for (id, reply) in std::mem::take(&mut self.purges.waiting) {
-            self.look_at(&id, Want::Purge(reply));
+        for (id, meant, reply) in std::mem::take(&mut self.purges.waiting) {
+            self.look_at(&id, Want::Purge(meant, reply));
         }
     }
 

@@ -19,7 +19,7 @@ use super::status::OrchestrationStatus;
 use crate::engine::{Command, Response, Shortage, StartRequest};
 use crate::failure::FailureDetails;
 use crate::history::{Tags, tags_fit};
-use crate::id::{EventName, InstanceId, InvalidInstanceId, MAX_NAME};
+use crate::id::{EventName, InstanceId, InstanceNumber, InvalidInstanceId, MAX_NAME};
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
 use crate::store::StoreError;
@@ -319,7 +319,20 @@ impl Client {
         id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
     ) -> Result<(), PurgeError> {
         let id: InstanceId = id.try_into().map_err(Into::into)?;
-        match self.shared.ask(Command::Purge { id: id.clone() }).await? {
+        self.purge_only(id, None).await
+    }
+
+    /// Purges the instance of this id, if it has this number, where one is given.
+    pub(super) async fn purge_only(
+        &self,
+        id: InstanceId,
+        number: Option<InstanceNumber>,
+    ) -> Result<(), PurgeError> {
+        let purge = Command::Purge {
+            id: id.clone(),
+            number,
+        };
+        match self.shared.ask(purge).await? {
             Response::Done => Ok(()),
             Response::NotFound => Err(PurgeError::NotFound { id }),
             Response::NotEnded(status) => Err(PurgeError::NotEnded { id, status }),

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::client::Client;
-use super::error::{HubError, QueryError};
+use super::error::{HubError, PurgeError, QueryError};
 use super::status::OrchestrationStatus;
 use crate::engine::Snapshot;
 use crate::id::InstanceId;
@@ -299,5 +300,59 @@ impl Client {
             unreadable,
             next: last.map(|id| tokens.make(&id)),
         })
+    }
+
+    /// Purges the instances that a query asks for and that have ended, and says how many those were.
+    /// The others are left as they are. The query's page size says how many are purged at a time.
+    ///
+    /// Instances that end meanwhile may be purged or not. If this is given up, or fails, what was
+    /// purged stays purged, and it can be begun again.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use std::time::{Duration, SystemTime};
+    /// use durable_core::{InstanceQuery, TaskHub};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let a_month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
+    /// let purged = hub.client().purge_all(InstanceQuery::new().completed(..a_month_ago)).await?;
+    /// assert_eq!(purged, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub async fn purge_all(&self, mut query: InstanceQuery) -> Result<u64, QueryError> {
+        let mut purged = 0;
+        loop {
+            let page = self.query(query.clone()).await?;
+            let ended = page
+                .instances
+                .iter()
+                .filter(|status| status.runtime_status().is_terminal());
+            // An id that is used again meanwhile stands for another instance.
+            let purge = |status: &OrchestrationStatus| {
+                self.purge_only(status.instance_id().clone(), Some(status.number()))
+            };
+            for result in join_all(ended.map(purge)).await {
+                match result {
+                    Ok(()) => purged += 1,
+                    Err(PurgeError::Hub(error)) => return Err(error.into()),
+                    // Somebody else was faster.
+                    Err(
+                        PurgeError::NotFound { .. }
+                        | PurgeError::NotEnded { .. }
+                        | PurgeError::InvalidId(_),
+                    ) => {}
+                }
+            }
+            let Some(next) = page.next else {
+                return Ok(purged);
+            };
+            query = query.after(next);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::Snapshot;
 use crate::failure::FailureDetails;
-use crate::id::{ExecutionId, InstanceId};
+use crate::id::{ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::{Payload, Wire};
 use crate::replay::Problem;
 use crate::store::RuntimeStatus;
@@ -107,6 +107,10 @@ impl OrchestrationStatus {
             .custom_status
             .as_ref()
             .and_then(Payload::as_str)
+    }
+
+    pub(super) fn number(&self) -> InstanceNumber {
+        self.snapshot.header.number
     }
 
     /// Which instance this is among all that this hub has ever had: an id that is used again

@@ -851,7 +851,7 @@ impl Client {
                 children: self.events.is_multiple_of(2),
             },
             Want::Order(Order::Await) => Command::Wait { id },
-            Want::Order(Order::Purge) => Command::Purge { id },
+            Want::Order(Order::Purge) => Command::Purge { id, number: None },
             Want::Order(Order::Raise(..)) => unreachable!("is given its number first"),
         }
     }

@@ -313,3 +313,36 @@ async fn a_hub_that_is_closed_is_not_asked() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn what_is_asked_for_is_purged_if_it_has_ended() {
+    on_both(async |hub| {
+        let _worker = worker(hub, &Steps::free().0).start().await.unwrap();
+        let client = hub.client();
+        for n in 0..25 {
+            let one = client.start_orchestration::<echo>("x".to_owned());
+            let one = one
+                .id(format!("e{n:02}"))
+                .tag("keep", if n < 20 { "no" } else { "yes" });
+            soon(one.await.unwrap().wait_for_completion())
+                .await
+                .unwrap();
+        }
+        let waits = client.start_orchestration::<listen>("Go".to_owned());
+        waits.id("waits").tag("keep", "no").await.unwrap();
+
+        let query = InstanceQuery::new().tag("keep", "no").page_size(3);
+        assert_eq!(client.purge_all(query.clone()).await.unwrap(), 20);
+        assert_eq!(client.purge_all(query.clone()).await.unwrap(), 0);
+        let left = found(&client, InstanceQuery::new()).await;
+        assert_eq!(left, ["e20", "e21", "e22", "e23", "e24", "waits"]);
+        let refused = client.purge_all(query.after(PageToken::from("?"))).await;
+        assert!(
+            matches!(refused, Err(QueryError::InvalidToken)),
+            "{refused:?}"
+        );
+        assert_eq!(client.purge_all(InstanceQuery::new()).await.unwrap(), 5);
+        assert_eq!(hub.stats().await.unwrap().total(), 1);
+    })
+    .await;
+}

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{Method, Response};
 
 use super::table::Route;
-use super::{path, start, status, steer};
+use super::{list, path, purge, start, status, steer};
 use crate::api::HttpApi;
 use crate::auth::{Action, Caller, Subject, is_foreign};
 use crate::body::RequestBody;
@@ -69,6 +69,9 @@ pub(crate) async fn answer(
         Route::Status { id } => status::status(exchange, &id).await,
         Route::Raise { id, event } => steer::raise(exchange, &id, &event, body).await,
         Route::Terminate { id } => steer::terminate(exchange, &id).await,
+        Route::List => list::list(exchange).await,
+        Route::Purge { id } => purge::one(exchange, &id).await,
+        Route::PurgeAll => purge::all(exchange).await,
     }
 }
 
@@ -81,11 +84,11 @@ impl Exchange<'_> {
         Ok(status)
     }
 
-    /// Whether the caller may do something more to the instance.
-    pub(super) async fn may(&self, action: Action, id: &str) -> bool {
+    /// Whether the caller may do something more to the instance, or to all of them.
+    pub(super) async fn may(&self, action: Action, id: Option<&str>) -> bool {
         let subject = Subject {
             parts: self.parts,
-            instance: Some(id),
+            instance: id,
             orchestrator: None,
         };
         let rules = &self.api.inner().rules;

@@ -2,7 +2,10 @@
 //! [`exchange`], and what each does in a file of its own.
 
 mod exchange;
+mod filter;
+mod list;
 mod path;
+mod purge;
 mod start;
 mod status;
 mod steer;

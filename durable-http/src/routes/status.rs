@@ -19,9 +19,9 @@ pub(super) async fn status(
     let status = exchange.find(id).await?;
     let shown = Shown {
         input: exchange.query.flag("showinput").unwrap_or(true)
-            && exchange.may(Action::Input, id).await,
-        output: exchange.may(Action::Output, id).await,
-        problem: status.problem().is_some() && exchange.may(Action::History, id).await,
+            && exchange.may(Action::Input, Some(id)).await,
+        output: exchange.may(Action::Output, Some(id)).await,
+        problem: status.problem().is_some() && exchange.may(Action::History, Some(id)).await,
     };
     let code = code(&exchange, &status);
     let mut response = json(code, &StatusObject::new(&status, shown));

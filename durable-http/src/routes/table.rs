@@ -11,6 +11,9 @@ pub(super) enum Route {
     Status { id: String },
     Raise { id: String, event: String },
     Terminate { id: String },
+    List,
+    Purge { id: String },
+    PurgeAll,
 }
 
 impl Route {
@@ -34,9 +37,11 @@ impl Route {
                 event: segment(3),
             },
             ("POST", ["instances", _, "terminate"]) => Self::Terminate { id: segment(1) },
-            // Not served yet: GET and DELETE instances (list, purge by filter), DELETE
-            // instances/{id} (purge), POST instances/{id}/suspend, resume, rewind and restart,
-            // and all of entities.
+            ("GET" | "HEAD", ["instances"]) => Self::List,
+            ("DELETE", ["instances", _]) => Self::Purge { id: segment(1) },
+            ("DELETE", ["instances"]) => Self::PurgeAll,
+            // Not served yet: POST instances/{id}/suspend, resume, rewind and restart, and all of
+            // entities.
             _ => return None,
         })
     }
@@ -47,20 +52,31 @@ impl Route {
             Self::Status { .. } => Action::Status,
             Self::Raise { .. } => Action::Raise,
             Self::Terminate { .. } => Action::Terminate,
+            Self::List => Action::List,
+            Self::Purge { .. } | Self::PurgeAll => Action::Purge,
         }
     }
 
     pub(super) fn instance(&self) -> Option<&str> {
         match self {
             Self::Start { id, .. } => id.as_deref(),
-            Self::Status { id } | Self::Raise { id, .. } | Self::Terminate { id } => Some(id),
+            Self::Status { id }
+            | Self::Raise { id, .. }
+            | Self::Terminate { id }
+            | Self::Purge { id } => Some(id),
+            Self::List | Self::PurgeAll => None,
         }
     }
 
     pub(super) fn orchestrator(&self) -> Option<&str> {
         match self {
             Self::Start { name, .. } => Some(name),
-            Self::Status { .. } | Self::Raise { .. } | Self::Terminate { .. } => None,
+            Self::Status { .. }
+            | Self::Raise { .. }
+            | Self::Terminate { .. }
+            | Self::List
+            | Self::Purge { .. }
+            | Self::PurgeAll => None,
         }
     }
 }

@@ -89,6 +89,9 @@ const fn mode(keys: bool, anonymous: bool, hook: Option<Verdict>) -> Mode {
     }
 }
 
+/// Stands for purging whatever has ended.
+const ALL_ENDED: Actions = Actions::NONE;
+
 const SECOND: &str = "another key, for the time of a change";
 
 impl Mode {
@@ -107,7 +110,8 @@ impl Mode {
 
     /// The rule table of the design, once more and in other words. 200 stands for success.
     fn expected(self, action: Actions, credential: Credential) -> u16 {
-        let starts = action == Actions::START;
+        // A link is for one instance.
+        let starts = action == Actions::START || action == Actions::LIST || action == ALL_ENDED;
         match credential {
             C::LinkInQuery | C::LinkInHeader | C::LinkForEverything | C::LinkOverAKey => {
                 if starts {
@@ -170,11 +174,20 @@ async fn exactly_the_allowed_cells_succeed() {
                 Method::POST,
                 "/instances/{id}/terminate",
             ),
+            (Actions::LIST, Method::GET, "/instances"),
+            (Actions::PURGE, Method::DELETE, "/instances/{id}"),
+            (
+                ALL_ENDED,
+                Method::DELETE,
+                "/instances?createdTimeFrom=2020-01-01",
+            ),
         ] {
             for credential in CREDENTIALS {
                 let id = format!("{}-{credential:?}", action_name(action));
                 let incarnation = if action == Actions::START {
                     7
+                } else if action == Actions::PURGE || action == ALL_ENDED {
+                    world.ended(&id, "1").await.incarnation()
                 } else {
                     world.waiting(&id).await.incarnation()
                 };
@@ -195,7 +208,7 @@ async fn exactly_the_allowed_cells_succeed() {
             }
         }
     }
-    assert_eq!(cells, 9 * 4 * 21);
+    assert_eq!(cells, 9 * 7 * 21);
 }
 
 fn action_name(action: Actions) -> &'static str {
@@ -203,6 +216,9 @@ fn action_name(action: Actions) -> &'static str {
         Actions::START => "start",
         Actions::STATUS => "status",
         Actions::RAISE => "raise",
+        Actions::LIST => "list",
+        Actions::PURGE => "purge",
+        ALL_ENDED => "all",
         _ => "terminate",
     }
 }
@@ -257,6 +273,8 @@ fn bits(action: Actions) -> u16 {
         Actions::START => 1,
         Actions::STATUS => 1 << 1,
         Actions::RAISE => 1 << 5,
+        Actions::PURGE | ALL_ENDED => 1 << 11,
+        Actions::LIST => 1 << 12,
         _ => 1 << 6,
     }
 }
@@ -272,6 +290,11 @@ fn encode(text: &str) -> String {
 async fn ask(world: &World, method: Method, path: &str, (headers, query): &Brought) -> Reply {
     let mut all = vec![("content-type", "application/json")];
     all.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
+    let query = if path.contains('?') {
+        query.replacen('?', "&", 1)
+    } else {
+        query.clone()
+    };
     world
         .send(method, &format!("{path}{query}"), &all, "1")
         .await

@@ -4,6 +4,7 @@ mod access;
 mod bodies;
 mod helpers;
 mod links;
+mod listing;
 mod mounted;
 mod paths;
 mod unavailable;

@@ -33,8 +33,8 @@ async fn paths_lead_to_a_route_or_to_404_or_are_refused() {
         ("/instances/e%CC%81", 404),
         ("/instances/...", 200),
         ("/instances//e", 404),
-        ("/instances", 404),
-        ("/instances/", 404),
+        ("/instances", 200),
+        ("/instances/", 200),
         ("/", 404),
         ("/instances/.", 404),
         ("/instances/..", 404),
@@ -98,7 +98,8 @@ async fn a_wrong_method_is_404_and_no_header_changes_the_method() {
     let routes = [
         ("/orchestrators/echo", "POST"),
         ("/orchestrators/echo/x", "POST"),
-        ("/instances/w", "GET HEAD"),
+        ("/instances", "GET HEAD DELETE"),
+        ("/instances/w", "GET HEAD DELETE"),
         ("/instances/w/raiseEvent/go", "POST"),
         ("/instances/w/terminate", "POST"),
     ];

@@ -18,7 +18,10 @@ fn raise(name: &str) -> Command {
 }
 
 fn purge(name: &str) -> Command {
-    Command::Purge { id: id(name) }
+    Command::Purge {
+        id: id(name),
+        number: None,
+    }
 }
 
 /// An instance that has ended and left memory.
@@ -40,6 +43,21 @@ fn what_is_purged_is_gone_and_leaves_nothing() {
         let answer = driver.ask_and_finish(command);
         assert!(matches!(answer, Response::NotFound), "{answer:?}");
     }
+}
+
+#[test]
+fn another_of_the_same_id_is_not_purged() {
+    let mut driver = with_ended("a");
+    let only = |number| Command::Purge {
+        id: id("a"),
+        number: Some(InstanceNumber(number)),
+    };
+    let answer = driver.ask_and_finish(only(1));
+    assert!(matches!(answer, Response::NotFound), "{answer:?}");
+    assert!(!driver.keys().is_empty());
+    let answer = driver.ask_and_finish(only(0));
+    assert!(matches!(answer, Response::Done), "{answer:?}");
+    assert!(driver.keys().is_empty());
 }
 
 #[test]
