@@ -52,6 +52,26 @@ impl Orchestrator for Tries {
     }
 }
 
+/// Tries three times, one after the other.
+struct TriesOnAndOn;
+
+impl Orchestrator for TriesOnAndOn {
+    type Input = ();
+    type Output = ();
+    type Error = NoError;
+    const NAME: &'static str = "TriesOnAndOn";
+    const VERSION: &'static str = "";
+
+    fn run(ctx: OrchestrationContext, _: Payload) -> OrchestratorFuture {
+        Box::pin(async move {
+            for _ in 0..3 {
+                ctx.call_activity::<Try>(()).await.expect("it succeeds");
+            }
+            Ok(Payload::NULL)
+        })
+    }
+}
+
 /// Sleeps for a second, then waits for an event.
 pub(super) struct Sleeps;
 
@@ -82,6 +102,7 @@ pub(super) fn start_worker(driver: &mut Driver, worker: u64) {
     let mut registry = Registry::default();
     registry.activity::<Try>();
     registry.orchestrator::<Tries>();
+    registry.orchestrator::<TriesOnAndOn>();
     registry.orchestrator::<Sleeps>();
     let input = Input::WorkerStarted(worker, Arc::new(registry));
     driver.engine.handle(input);
@@ -232,5 +253,26 @@ fn a_retry_that_was_answered_is_not_tried_again_by_its_timer() {
     }
     driver.finish();
     assert!(driver.dispatched.is_empty(), "{:?}", driver.dispatched);
+    assert_sound(&driver, 0);
+}
+
+/// One record less for each turn.
+#[test]
+fn a_summary_is_not_written_again_while_activities_follow_each_other() {
+    let mut driver = Driver::new();
+    start_worker(&mut driver, 1);
+    driver.ask_and_finish(start::<TriesOnAndOn>("t", Payload::NULL));
+    let stored = |driver: &Driver| {
+        let key = InstanceKey::Id(crate::engine::driver::id("t"));
+        let stored = driver.store.load(&key, usize::MAX).unwrap().unwrap();
+        (stored.header.status, stored.header.turns)
+    };
+    for attempt in 1..=3 {
+        assert_eq!(stored(&driver), (RuntimeStatus::Running, 1), "{attempt}");
+        let dispatch = driver.dispatched.pop().expect("an attempt");
+        end(&mut driver, dispatch, Ok(Payload::NULL));
+        driver.finish();
+    }
+    assert_eq!(stored(&driver), (RuntimeStatus::Completed, 4));
     assert_sound(&driver, 0);
 }

@@ -216,7 +216,10 @@ async fn how_much_may_be_outstanding_and_how_deep_is_the_hubs_to_say() {
     let options = TaskHub::options().max_outstanding_calls(2).max_depth(0);
     let hub = options.open_in_memory().await.unwrap();
     let builder = hub.worker().register::<tell>().register::<tell_child>();
-    let _worker = builder.register::<three>().start().await.unwrap();
+    let builder = builder.register::<three>().register::<three_alone>();
+    let _worker = builder.start().await.unwrap();
+    let start = hub.client().start_orchestration::<three_alone>(());
+    start.await.unwrap().wait_for_completion().await.unwrap();
     let start = hub.client().start_orchestration::<three>(());
     let failed = start.await.unwrap().wait_for_completion().await;
     assert!(
@@ -232,6 +235,15 @@ async fn how_much_may_be_outstanding_and_how_deep_is_the_hubs_to_say() {
         ))
     );
     assert!(refused, "{failed:?}");
+}
+
+/// Nothing of what is detached is outstanding.
+#[orchestrator]
+async fn three_alone(ctx: OrchestrationContext) {
+    for _ in 0..3 {
+        ctx.call_sub_orchestrator::<tell>(()).detach().unwrap();
+    }
+    ctx.create_timer(Duration::from_millis(1)).await;
 }
 
 #[orchestrator]
