@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::mock::{Mocks, Scene};
 use super::replay::{self, ReplayError};
-use crate::activity::{Activity, States};
+use crate::activity::{Activity, ActivityContext, States};
 use crate::id::{InstanceId, InvalidInstanceId};
 use crate::registry::{Register, Registry};
 use crate::runtime::lockstep::{self, Door, Lockstep, Now, Setup, Stage};
@@ -210,8 +210,52 @@ impl TestHubBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn mock_async<A: Activity, R>(
+        self,
+        mut mock: impl FnMut(A::Input) -> R + Send + 'static,
+    ) -> Self
+    where
+        R: Future<Output = Result<A::Output, A::Error>> + Send + 'static,
+    {
+        self.mock_with::<A, R>(move |_, input| mock(input))
+    }
+
+    /// As [`mock_async`](Self::mock_async), with a closure that is given the attempt's context, too: its
+    /// number, its key, its cancellation, and whether its error is to be retried.
+    ///
+    /// ```
+    /// use durable_core::testing::TestHub;
+    /// use durable_core::{ActivityError, OrchestrationContext, RetryPolicy, activity, orchestrator};
+    /// use std::time::Duration;
+    ///
+    /// #[activity]
+    /// async fn charge(cents: u64) -> Result<String, String> {
+    ///     unimplemented!("asks the bank")
+    /// }
+    ///
+    /// #[orchestrator]
+    /// async fn pay(ctx: OrchestrationContext, cents: u64) -> Result<String, ActivityError<String>> {
+    ///     let policy = RetryPolicy::exponential(9, Duration::from_secs(3600));
+    ///     ctx.call_activity::<charge>(cents).retry(policy).await
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let hub = TestHub::builder().register::<pay>().mock_with::<charge, _>(async |ctx, _cents| {
+    ///     match ctx.attempt() {
+    ///         1 => Err("busy".to_owned()),
+    ///         _ => Err(ctx.not_retryable("declined".to_owned())),
+    ///     }
+    /// });
+    /// let hub = hub.start().await?;
+    /// let instance = hub.client().start_orchestration::<pay>(100).await?;
+    /// assert!(instance.wait_for_completion().await.is_err());
+    /// assert_eq!(hub.calls::<charge>(), [100, 100]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mock_with<A: Activity, R>(
         mut self,
-        mock: impl FnMut(A::Input) -> R + Send + 'static,
+        mock: impl FnMut(ActivityContext, A::Input) -> R + Send + 'static,
     ) -> Self
     where
         R: Future<Output = Result<A::Output, A::Error>> + Send + 'static,
@@ -363,11 +407,49 @@ impl TestHub {
     }
 
     /// As [`mock`](Self::mock), with a closure that returns a future.
-    pub fn mock_async<A: Activity, R>(&self, mock: impl FnMut(A::Input) -> R + Send + 'static)
+    pub fn mock_async<A: Activity, R>(&self, mut mock: impl FnMut(A::Input) -> R + Send + 'static)
     where
         R: Future<Output = Result<A::Output, A::Error>> + Send + 'static,
     {
+        self.mock_with::<A, R>(move |_, input| mock(input));
+    }
+
+    /// As [`mock_async`](Self::mock_async), with a closure that is given the attempt's context, too.
+    pub fn mock_with<A: Activity, R>(
+        &self,
+        mock: impl FnMut(ActivityContext, A::Input) -> R + Send + 'static,
+    ) where
+        R: Future<Output = Result<A::Output, A::Error>> + Send + 'static,
+    {
         self.parts.mocks.put_async::<A, R>(mock);
+    }
+
+    /// Has the store refuse the next commit, as a disk that fails does: whoever waits is told so
+    /// ([`HubError::Store`](crate::HubError::Store)), nothing more is done, and the hub's
+    /// [health](crate::Client::health) says it. That is how it stays; a [restart](Self::restart) does not
+    /// mend a disk.
+    ///
+    /// ```
+    /// # use durable_core::testing::TestHub;
+    /// # use durable_core::{Health, NoError, OrchestrationContext, StartError, orchestrator};
+    /// # #[orchestrator]
+    /// # async fn greet(ctx: OrchestrationContext, name: String) -> String { name }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let hub = TestHub::builder().register::<greet>().start().await?;
+    /// hub.fail_next_commit().await?;
+    /// let start = hub.client().start_orchestration::<greet>("Ada".to_owned()).await;
+    /// assert!(start.is_err());
+    /// assert!(matches!(hub.client().health(), Health::Failed { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed or was closed.
+    pub async fn fail_next_commit(&self) -> Result<(), HubError> {
+        self.door.fail_next_commit().await
     }
 
     /// What the mocks of an activity were called with, in the order in which attempts began.

@@ -25,7 +25,7 @@ pub fn failure(message: impl Into<String>) -> FailureDetails {
     FailureDetails::new(FailureKind::Application, "mock", message)
 }
 
-type Run = Arc<Mutex<dyn FnMut(&Payload) -> ActivityFuture + Send>>;
+type Run = Arc<Mutex<dyn FnMut(ActivityContext, &Payload) -> ActivityFuture + Send>>;
 
 /// One mock, and what it was called with.
 struct Mock {
@@ -54,7 +54,7 @@ impl Mocks {
         &self,
         mut mock: impl FnMut(A::Input) -> Result<A::Output, A::Error> + Send + 'static,
     ) {
-        self.insert::<A>(Arc::new(Mutex::new(move |input: &Payload| {
+        self.insert::<A>(Arc::new(Mutex::new(move |_, input: &Payload| {
             let result = decoded::<A>(input).and_then(|input| recorded::<A>(mock(input)));
             Box::pin(async move { result }) as ActivityFuture
         })));
@@ -62,12 +62,12 @@ impl Mocks {
 
     pub(super) fn put_async<A: Activity, R>(
         &self,
-        mut mock: impl FnMut(A::Input) -> R + Send + 'static,
+        mut mock: impl FnMut(ActivityContext, A::Input) -> R + Send + 'static,
     ) where
         R: Future<Output = Result<A::Output, A::Error>> + Send + 'static,
     {
-        self.insert::<A>(Arc::new(Mutex::new(move |input: &Payload| {
-            let result = decoded::<A>(input).map(&mut mock);
+        self.insert::<A>(Arc::new(Mutex::new(move |ctx, input: &Payload| {
+            let result = decoded::<A>(input).map(|input| mock(ctx, input));
             Box::pin(async move { recorded::<A>(result?.await) }) as ActivityFuture
         })));
     }
@@ -158,7 +158,7 @@ pub(crate) fn run<A: Activity>(ctx: ActivityContext, input: Payload) -> Activity
             Some(scene) if scene.mocks.has(A::NAME) => {
                 scene.stage.turn().await;
                 match scene.mocks.begin(A::NAME, &input) {
-                    Some(run) => pretended(&run, &input).await,
+                    Some(run) => pretended(&run, ctx, &input).await,
                     None => pending().await,
                 }
             }
@@ -168,10 +168,10 @@ pub(crate) fn run<A: Activity>(ctx: ActivityContext, input: Payload) -> Activity
     })
 }
 
-fn pretended(run: &Run, input: &Payload) -> ActivityFuture {
+fn pretended(run: &Run, ctx: ActivityContext, input: &Payload) -> ActivityFuture {
     // Held while the closure is called, not while its future runs.
     let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
-    run(input)
+    run(ctx, input)
 }
 
 async fn for_real<A: Activity>(

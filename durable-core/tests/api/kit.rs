@@ -1,13 +1,14 @@
 //! The hub for tests of orchestrations.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use durable_core::testing::{ReplayError, TestHub, TestHubBuilder, failure};
 use durable_core::{
-    ActivityError, Client, FailureDetails, HubError, NoError, OrchestrationContext, Problem,
-    ProblemKind, RetryPolicy, RuntimeStatus, State, activity, orchestrator,
+    ActivityContext, ActivityError, Client, FailureDetails, Health, HubError, InstanceError,
+    NoError, OrchestrationContext, OrchestrationError, Problem, ProblemKind, RetryPolicy,
+    RuntimeStatus, State, activity, orchestrator,
 };
 use futures_executor::block_on;
 use tokio::sync::Semaphore;
@@ -262,6 +263,76 @@ async fn mocks_see_inputs_and_decide_outputs() {
 #[orchestrator]
 async fn label(ctx: OrchestrationContext) -> Result<(), ActivityError<FailureDetails>> {
     ctx.call_activity::<print>("A4".to_owned()).await
+}
+
+#[tokio::test]
+async fn a_mock_may_look_at_its_attempt() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    let mock = move |ctx: ActivityContext, cents: u64| {
+        let noted = Arc::clone(&noted);
+        let note = move |what: String| noted.lock().unwrap().push(what);
+        async move {
+            note(format!("{} for {cents}", ctx.attempt()));
+            if ctx.attempt() < 3 {
+                return Err(ctx.idempotency_key());
+            }
+            ctx.cancellation_token().cancelled().await;
+            note(ctx.idempotency_key());
+            Err("cancelled".to_owned())
+        }
+    };
+    let mut hub = started(receipts().mock_with::<charge, _>(mock)).await;
+    let raced = hub.client().start_orchestration::<race>(10 * DAY).id("x");
+    let raced = raced.await.unwrap();
+    hub.advance(3 * DAY).await.unwrap();
+    hub.restart().await.unwrap();
+    assert_eq!(soon(raced.wait_for_completion()).await.unwrap(), "timer");
+    hub.advance(Duration::ZERO).await.unwrap();
+    let seen = seen.lock().unwrap().clone();
+    let [first, second, third, cancelled, again, key] = &*seen else {
+        panic!("{seen:?}");
+    };
+    assert_eq!([first, second], ["1 for 1", "2 for 1"]);
+    // The third has no end, before the restart and after it.
+    assert_eq!([third, again], ["3 for 1", "3 for 1"]);
+    assert!(key.starts_with("x/") && cancelled == key, "{seen:?}");
+    // One that stands in later.
+    hub.mock_with::<charge, _>(async |ctx, _| Err(ctx.not_retryable("broke".to_owned())));
+    let raced = hub.client().start_orchestration::<race>(DAY).await.unwrap();
+    let broke = soon(raced.wait_for_completion()).await.unwrap();
+    assert_eq!(broke, "Err(Application(\"broke\"))");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_told_to_everybody_and_stays_so() {
+    let mut hub = started(receipts()).await;
+    let client = hub.client();
+    let start = client.start_orchestration::<listen>("go".to_owned());
+    let instance = start.await.unwrap();
+    let waits = tokio::spawn({
+        let instance = instance.clone();
+        async move { instance.wait_for_completion().await }
+    });
+    hub.advance(Duration::ZERO).await.unwrap();
+    hub.fail_next_commit().await.unwrap();
+    // What only reads goes on.
+    let status = instance.status().await.unwrap().unwrap();
+    assert_eq!(status.runtime_status(), RuntimeStatus::Running);
+    assert!(matches!(client.health(), Health::Healthy));
+    let raised = instance.raise_event("go", "now").await;
+    assert!(
+        matches!(raised, Err(InstanceError::Hub(HubError::Store(_)))),
+        "{raised:?}"
+    );
+    let waited = soon(waits).await.unwrap();
+    assert!(
+        matches!(waited, Err(OrchestrationError::Hub(HubError::Store(_)))),
+        "{waited:?}"
+    );
+    assert!(matches!(client.health(), Health::Failed { .. }));
+    hub.advance(DAY).await.unwrap_err();
+    hub.restart().await.unwrap_err();
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ pub(in crate::runtime) enum Message {
     /// Have so much time pass.
     Advance(Duration, oneshot::Sender<()>),
     Deploy(Box<Deployment>),
+    /// Have the store refuse the next commit.
+    FailNextCommit(oneshot::Sender<()>),
     /// Show somebody the store.
     Look(Box<dyn FnOnce(&MemoryStore) + Send>),
 }
@@ -80,6 +82,11 @@ impl Door {
         let deployment = |done| Deployment { before, next, done };
         self.ask(|done| Message::Deploy(Box::new(deployment(done))))
             .await?
+    }
+
+    /// Has the store refuse the next commit.
+    pub(crate) async fn fail_next_commit(&self) -> Result<(), HubError> {
+        self.ask(Message::FailNextCommit).await
     }
 
     /// Looks at what is stored.

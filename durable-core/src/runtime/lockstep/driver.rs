@@ -21,7 +21,7 @@ use crate::runtime::shell::{Identity, Reply, Taken, foreign_wakes, no_thread, ta
 use crate::runtime::verify::Verifier;
 use crate::store::kv::KvStore;
 use crate::store::kv::memory::MemoryKv;
-use crate::store::{OpenError, Store as _, StoreError};
+use crate::store::{Op, OpenError, Store as _, StoreError};
 use crate::time::Timestamp;
 
 /// The hub's thread.
@@ -44,6 +44,8 @@ pub(super) struct Driver {
     verifier: Verifier,
     identity: Identity,
     durable: u64,
+    /// The store refuses the next commit.
+    is_to_fail: bool,
     /// Answers that are given when nothing is left to do.
     answers: Vec<(Reply, Response)>,
     /// Until when time is to pass, and who waits for that.
@@ -94,6 +96,7 @@ impl Driver {
             verifier: Verifier::default(),
             identity,
             durable,
+            is_to_fail: false,
             answers: Vec::new(),
             advances: Vec::new(),
             test: None,
@@ -173,6 +176,10 @@ impl Driver {
                 let until = self.clock.now().deadline_after(by);
                 self.advances.push((until, done));
             }
+            Message::FailNextCommit(done) => {
+                self.is_to_fail = true;
+                let _ = done.send(());
+            }
             Message::Deploy(deployment) => self.deploy(*deployment)?,
             Message::Look(look) => look(&self.store),
         }
@@ -222,20 +229,34 @@ impl Driver {
             let Some(sealed) = self.engine.seal() else {
                 return Ok(());
             };
-            let effects = self.commit(sealed).map_err(|error| self.fail(error))?;
+            let effects = self.commit(sealed)?;
             self.engine.advance(self.clock.now(), self.durable);
             self.release(effects);
         }
     }
 
-    fn commit(&mut self, sealed: Sealed<Reply>) -> Result<Vec<Effect<Reply>>, StoreError> {
-        if !sealed.ops.is_empty() {
-            let prepared = self.store.prepare(sealed.commit, sealed.ops)?;
-            self.store.apply(prepared)?;
-            self.store.sync()?;
+    /// Whoever waits for what cannot be stored is let go of when it is known why.
+    fn commit(&mut self, sealed: Sealed<Reply>) -> Result<Vec<Effect<Reply>>, Over> {
+        let Sealed {
+            commit,
+            ops,
+            effects,
+            ..
+        } = sealed;
+        if !ops.is_empty() {
+            self.store(commit, ops).map_err(|error| self.fail(error))?;
         }
-        self.durable = self.durable.max(sealed.commit);
-        Ok(sealed.effects)
+        self.durable = self.durable.max(commit);
+        Ok(effects)
+    }
+
+    fn store(&self, commit: u64, ops: Vec<Op>) -> Result<(), StoreError> {
+        if self.is_to_fail {
+            return Err(StoreError::fatal("a test has the store fail"));
+        }
+        let prepared = self.store.prepare(commit, ops)?;
+        self.store.apply(prepared)?;
+        self.store.sync()
     }
 
     fn release(&mut self, effects: Vec<Effect<Reply>>) {
