@@ -195,7 +195,8 @@ mod time;
 mod version;
 
 pub use activity::{
-    Activity, ActivityContext, FromActivity, Poll, Rejection, Requirements, Resumed, State,
+    Activity, ActivityContext, FromActivity, Poll, Progress, Rejection, ReportError, Requirements,
+    Resumed, State,
 };
 pub use failure::{ActivityError, FailureDetails, FailureKind, NoError, SubOrchestrationError};
 pub use id::{ExecutionId, InstanceId, InvalidInstanceId};
@@ -208,10 +209,10 @@ pub use replay::{
 };
 pub use retry::RetryPolicy;
 pub use runtime::{
-    Client, Health, HubError, Instance, InstanceError, InstancePage, InstanceQuery,
-    OrchestrationError, OrchestrationStatus, PageToken, PurgeError, QueryError, StartByName,
-    StartError, StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker, WorkerBuilder,
-    WorkerError,
+    ActivityProgress, Client, Health, HubError, Instance, InstanceError, InstancePage,
+    InstanceQuery, OrchestrationError, OrchestrationStatus, PageToken, PurgeError, QueryError,
+    StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker,
+    WorkerBuilder, WorkerError,
 };
 pub use store::{
     AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, OpenError, RuntimeStatus,

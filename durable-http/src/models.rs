@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use durable_core::{OrchestrationStatus, ProblemKind};
+use durable_core::{ActivityProgress, OrchestrationStatus, ProblemKind};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -11,11 +11,12 @@ use serde_json::value::RawValue;
 pub(crate) struct Shown {
     pub(crate) input: bool,
     pub(crate) output: bool,
-    pub(crate) problem: bool,
+    /// What goes on in it: a problem, and how far activities have come.
+    pub(crate) history: bool,
 }
 
-/// An instance. Every key is always there, because clients index them; `problem` is ours, and only
-/// there when there is one.
+/// An instance. Every key is always there, because clients index them; `problem` and `progress` are
+/// ours, and only there when there is any.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StatusObject<'a> {
@@ -29,6 +30,8 @@ pub(crate) struct StatusObject<'a> {
     last_updated_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<ProblemObject<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    progress: Vec<ProgressObject<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -37,6 +40,29 @@ struct ProblemObject<'a> {
     message: &'a str,
     since: Option<String>,
     report: &'a str,
+}
+
+/// How far an activity has come.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProgressObject<'a> {
+    call: u32,
+    activity: &'a str,
+    attempt: u32,
+    reported_time: String,
+    value: Box<RawValue>,
+}
+
+impl<'a> ProgressObject<'a> {
+    fn of(progress: ActivityProgress<'a>) -> Self {
+        Self {
+            call: progress.call(),
+            activity: progress.activity_name(),
+            attempt: progress.attempt(),
+            reported_time: time(progress.reported_at()),
+            value: raw(progress.json()),
+        }
+    }
 }
 
 impl<'a> StatusObject<'a> {
@@ -50,7 +76,12 @@ impl<'a> StatusObject<'a> {
             output: output(status).filter(|_| shown.output).map(raw),
             created_time: time(status.created_at()),
             last_updated_time: time(status.last_updated_at()),
-            problem: problem(status).filter(|_| shown.problem),
+            problem: problem(status).filter(|_| shown.history),
+            progress: if shown.history {
+                progress(status)
+            } else {
+                Vec::new()
+            },
         }
     }
 }
@@ -69,6 +100,11 @@ fn problem(status: &OrchestrationStatus) -> Option<ProblemObject<'_>> {
         since: status.problem_since().map(time),
         report: problem.report(),
     })
+}
+
+fn progress(status: &OrchestrationStatus) -> Vec<ProgressObject<'_>> {
+    let progress = status.progress();
+    progress.map(ProgressObject::of).collect()
 }
 
 /// JSON text as it is; any other text as a JSON string.

@@ -184,7 +184,7 @@ impl StatusResponse {
 const LEAST: Shown = Shown {
     input: false,
     output: true,
-    problem: false,
+    history: false,
 };
 
 async fn find(api: &HttpApi, id: Id) -> Result<OrchestrationStatus, ApiError> {

@@ -56,8 +56,8 @@ use parse::{Function, Kind, Options};
 ///
 /// In any order, all of them owned:
 ///
-/// * `ActivityContext`, `State<T>`, `Resumed<S>` and `CancellationToken`, known by these names, are
-///   taken from the attempt that runs. Any other type that implements `FromActivity` is marked:
+/// * `ActivityContext`, `State<T>`, `Resumed<S>`, `Progress` and `CancellationToken`, known by these
+///   names, are taken from the attempt that runs. Any other type that implements `FromActivity` is marked:
 ///   `#[extract] connection: Connection`.
 /// * Everything else is the input: no argument is `()`, one is its own type, several are a tuple.
 ///   A type of your own that is called like one of ours is marked: `#[input] state: State<u32>`.

@@ -89,6 +89,7 @@ pub(crate) enum Known {
     State,
     Resumed,
     CancellationToken,
+    Progress,
 }
 
 impl Function {
@@ -192,6 +193,7 @@ impl Known {
             ("ActivityContext", 0) => Some(Self::ActivityContext),
             ("OrchestrationContext", 0) => Some(Self::OrchestrationContext),
             ("CancellationToken", 0) => Some(Self::CancellationToken),
+            ("Progress", 0) => Some(Self::Progress),
             ("State", 1) => Some(Self::State),
             ("Resumed", 1) => Some(Self::Resumed),
             _ => None,

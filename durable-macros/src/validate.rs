@@ -181,7 +181,7 @@ impl Refusals {
                 ty,
                 "an orchestrator has no `ActivityContext`; its own is `OrchestrationContext`",
             ),
-            (Kind::Orchestrator, Some(Known::State | Known::Resumed | Known::CancellationToken)) => self.refuse_type(
+            (Kind::Orchestrator, Some(Known::State | Known::Resumed | Known::CancellationToken | Known::Progress)) => self.refuse_type(
                 ty,
                 "only activities have this: an orchestrator may depend on nothing but its history; mark it with `#[input]` if it is an input",
             ),

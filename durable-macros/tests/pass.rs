@@ -801,6 +801,43 @@ mod macros {
     }
 }
 
+mod reports {
+    use super::*;
+    use durable_core::Progress;
+
+    #[activity]
+    async fn counts(progress: Progress, upto: u32) -> u32 {
+        let last = progress.last().expect("a number");
+        let from = last.unwrap_or(0);
+        progress.report(&upto).expect("a number");
+        upto - from
+    }
+
+    /// Ours by name only.
+    mod own {
+        use serde::{Deserialize, Serialize};
+
+        #[derive(Serialize, Deserialize)]
+        pub(super) struct Progress(pub(super) u32);
+    }
+
+    #[activity]
+    async fn takes_one(#[input] progress: own::Progress) -> u32 {
+        progress.0
+    }
+
+    #[tokio::test]
+    async fn progress_is_known_by_name() {
+        has_types::<counts, u32, u32, NoError>();
+        assert_eq!(attempt::<counts>(7).await, Ok(7));
+        let ctx = ActivityContext::for_test_with_progress(&3_u32).expect("JSON");
+        assert_eq!(counts(ctx.progress(), 10).await, 7);
+        assert_eq!(ctx.progress().last::<u32>(), Ok(Some(10)));
+        has_types::<takes_one, own::Progress, u32, NoError>();
+        assert_eq!(attempt::<takes_one>(own::Progress(4)).await, Ok(4));
+    }
+}
+
 mod polls {
     use super::*;
     use durable_core::{Poll, Resumed};

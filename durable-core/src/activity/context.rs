@@ -9,6 +9,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::extract::{Rejection, States};
+use crate::activity::progress::{Progress, Reports};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::{Payload, Wire};
 
@@ -25,14 +26,22 @@ use crate::payload::{Payload, Wire};
 #[derive(Clone, Debug)]
 pub struct ActivityContext {
     attempt: Arc<Attempt>,
-    /// What comes of it is final.
-    last: Arc<AtomicBool>,
-    /// Told of every sign of life.
-    heart: Arc<Notify>,
+    /// What it has said so far.
+    said: Arc<Said>,
+    reports: Arc<Reports>,
     states: States,
     cancelled: CancellationToken,
     /// Weak: a context may be kept for longer than the attempt.
     slot: Weak<Occupied>,
+}
+
+/// What an attempt says of itself before it ends.
+#[derive(Debug, Default)]
+struct Said {
+    /// What comes of it is final.
+    last: AtomicBool,
+    /// Told of every sign of life.
+    heart: Notify,
 }
 
 /// What an attempt occupies of what may run at once.
@@ -79,14 +88,15 @@ pub(crate) struct Attempt {
 impl ActivityContext {
     pub(crate) fn new(
         attempt: Attempt,
+        reports: Arc<Reports>,
         states: States,
         cancelled: CancellationToken,
         slot: Weak<Occupied>,
     ) -> Self {
         Self {
             attempt: Arc::new(attempt),
-            last: Arc::default(),
-            heart: Arc::default(),
+            said: Arc::default(),
+            reports,
             states,
             cancelled,
             slot,
@@ -101,10 +111,10 @@ impl ActivityContext {
     /// A context for calling an activity directly in a unit test: instance `test`, first attempt,
     /// no state, never cancelled.
     pub fn for_test() -> Self {
-        Self::of_test(None)
+        Self::of_test(None, None)
     }
 
-    fn of_test(resumed: Option<Payload>) -> Self {
+    fn of_test(resumed: Option<Payload>, progress: Option<Payload>) -> Self {
         let attempt = Attempt {
             hub: 0,
             instance: InstanceId::new("test").unwrap_or_else(|_| InstanceId::generate()),
@@ -117,6 +127,7 @@ impl ActivityContext {
         };
         Self::new(
             attempt,
+            Reports::after(progress),
             States::default(),
             CancellationToken::new(),
             Weak::new(),
@@ -173,20 +184,30 @@ impl ActivityContext {
     /// }
     /// ```
     pub fn not_retryable<E>(&self, error: E) -> E {
-        self.last.store(true, Ordering::Release);
+        self.said.last.store(true, Ordering::Release);
         error
     }
 
     /// A sign of life: for an activity that is called with a
     /// [`heartbeat_timeout`](crate::ActivityCall::heartbeat_timeout). It costs little and nothing is
-    /// stored.
+    /// stored. A [report](Progress::report) is one, too.
     pub fn heartbeat(&self) {
-        self.heart.notify_one();
+        self.said.heart.notify_one();
+    }
+
+    /// Where this attempt says how far it has come, and reads where the one before has got to. As an
+    /// argument: [`Progress`].
+    pub fn progress(&self) -> Progress {
+        Progress::of(self.clone())
+    }
+
+    pub(super) fn reports(&self) -> &Reports {
+        &self.reports
     }
 
     /// Ends when there was no sign of life for so long.
     pub(crate) async fn silent(&self, limit: Duration) {
-        while tokio::time::timeout(limit, self.heart.notified())
+        while tokio::time::timeout(limit, self.said.heart.notified())
             .await
             .is_ok()
         {}
@@ -194,7 +215,7 @@ impl ActivityContext {
 
     /// Whether a failure of this attempt is final.
     pub(crate) fn is_last(&self) -> bool {
-        self.last.load(Ordering::Acquire)
+        self.said.last.load(Ordering::Acquire)
     }
 
     /// A key that is the same for every attempt at this call and different for every other call
@@ -233,7 +254,19 @@ impl ActivityContext {
     ///
     /// What serde says if `state` cannot be written as JSON.
     pub fn for_test_resumed<S: Wire>(state: &S) -> Result<Self, serde_json::Error> {
-        state.to_payload().map(Some).map(Self::of_test)
+        let resumed = state.to_payload()?;
+        Ok(Self::of_test(Some(resumed), None))
+    }
+
+    /// A context for a test of an activity that goes on from the last report of an attempt before, as
+    /// [`Progress::last`] gives it; as with [`for_test`](Self::for_test) otherwise.
+    ///
+    /// # Errors
+    ///
+    /// What serde says if `progress` cannot be written as JSON.
+    pub fn for_test_with_progress<T: Wire>(progress: &T) -> Result<Self, serde_json::Error> {
+        let progress = progress.to_payload()?;
+        Ok(Self::of_test(None, Some(progress)))
     }
 
     pub(crate) fn states(&self) -> &States {

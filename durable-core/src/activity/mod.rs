@@ -3,6 +3,7 @@
 mod context;
 mod extract;
 mod poll;
+mod progress;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,6 +17,8 @@ pub(crate) use context::{Attempt, Occupied};
 pub(crate) use extract::States;
 pub use extract::{FromActivity, Rejection, Requirements, Resumed, State};
 pub use poll::Poll;
+pub(crate) use progress::Reports;
+pub use progress::{Progress, ReportError};
 
 /// What an activity's body becomes: how the attempt ended, as it is recorded.
 #[doc(hidden)]

@@ -106,7 +106,14 @@ impl<R: Answer> Engine<R> {
                 self.purge(snapshot.header, number, reply);
             }
             (Want::Letter(seq, letter), found) => self.post(found, seq, letter),
-            (Want::Mail(_) | Want::AttemptEnded { .. } | Want::Fire(_) | Want::Load, _) => {}
+            (
+                Want::Mail(_)
+                | Want::AttemptEnded { .. }
+                | Want::Reported(..)
+                | Want::Fire(_)
+                | Want::Load,
+                _,
+            ) => {}
         }
     }
 

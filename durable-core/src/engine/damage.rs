@@ -254,6 +254,7 @@ fn mistakes(kv: &MemoryKv) -> Vec<(&'static str, Op)> {
         failed: 1,
         due: Some(Timestamp(1)),
         state: None,
+        progress: None,
     };
     let event = Event::TimerFired { call };
     let put_header = |name, change: fn(&mut Header)| {

@@ -9,6 +9,7 @@ use crate::engine::{Answer, Config, Engine, Want};
 use crate::failure::FailureDetails;
 use crate::history::{Event, Pending};
 use crate::id::InstanceNumber;
+use crate::payload::Payload;
 use crate::store::{InstanceKey, TimerKey, TimerKind};
 use crate::time::Timestamp;
 
@@ -35,8 +36,13 @@ impl<R: Answer> Engine<R> {
                 worker,
                 key,
                 result,
+                progress,
             } if self.work.is_current(worker) => {
-                attempt_ended(&mut self.work, instance, key, result)
+                attempt_ended(&mut self.work, instance, key, result, progress)
+            }
+            Want::Reported(reported, reply) => {
+                self.work.reported(instance, reported, reply);
+                false
             }
             Want::Fire(timer) => fire(&mut self.work, instance, timer),
             // Another worker has begun while this was being loaded, and makes the attempt again.
@@ -149,8 +155,9 @@ fn attempt_ended<R>(
     instance: &mut Instance<R>,
     key: ActivityKey,
     result: Result<Attempted, FailureDetails>,
+    progress: Option<Payload>,
 ) -> bool {
-    work.running.remove(&key);
+    let attempt = work.running.remove(&key);
     let call = key.call;
     let outstanding = matches!(
         instance.outstanding.get(call),
@@ -158,6 +165,11 @@ fn attempt_ended<R>(
     );
     if !outstanding || key.execution != instance.header.execution {
         return false;
+    }
+    if let (false, Some(attempt), Some(progress)) =
+        (matches!(result, Ok(Attempted::Done(_))), attempt, progress)
+    {
+        work.note_progress(instance, call, attempt, progress);
     }
     let event = match result {
         Ok(Attempted::Done(output)) => Event::ActivityCompleted { call, output },

@@ -8,7 +8,7 @@ use crate::history::{Event, Outstanding, Turn};
 use crate::id::{CallId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Watched};
-use crate::store::{Attempts, Header, HeaderSize, Stored};
+use crate::store::{Attempts, Header, HeaderSize, Reports, Stored, shown_reports};
 use crate::time::Timestamp;
 
 use super::fair::Standing;
@@ -212,7 +212,17 @@ impl<R> Instance<R> {
             },
             input: self.input.clone(),
             result: self.result.clone(),
+            reports: self.reports(),
         }
+    }
+
+    fn reports(&self) -> Reports {
+        let attempts = self
+            .attempts
+            .iter()
+            .map(|(call, attempts)| (*call, attempts));
+        let shown = shown_reports(attempts);
+        shown.map(|(call, report)| (call, report.clone())).collect()
     }
 
     /// The calls whose answer has arrived and was not fed yet.
@@ -234,12 +244,11 @@ impl<R> Instance<R> {
             Body::Live(watched) => watched.bytes(),
             Body::Fresh | Body::Parked | Body::Ended => 0,
         };
-        let state = |attempts: &Attempts| attempts.state.as_ref().map_or(0, Payload::len);
         FRAME
             + body
             + self.mailbox.bytes()
             + self.outstanding.bytes()
-            + self.attempts.values().map(state).sum::<usize>()
+            + self.attempts.values().map(Attempts::bytes).sum::<usize>()
             + self.input.as_ref().map_or(0, Payload::len)
     }
 }

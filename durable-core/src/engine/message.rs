@@ -15,7 +15,8 @@ use crate::replay::InlineStep;
 #[cfg(feature = "testing")]
 use crate::replay::Problem;
 use crate::store::{
-    Glimpse, Header, HubStats, InstanceKey, Op, RuntimeStatus, Store, StoreError, Stored, TimerKey,
+    Glimpse, Header, HubStats, InstanceKey, Op, Reports, RuntimeStatus, Store, StoreError, Stored,
+    TimerKey,
 };
 
 /// What happens outside. `R` is whatever the shell answers clients with.
@@ -29,7 +30,11 @@ pub(crate) enum Input<R> {
         key: ActivityKey,
         attempt: u32,
         result: Result<Attempted, FailureDetails>,
+        /// How far it has come, if that was not reported yet.
+        progress: Option<Payload>,
     },
+    /// An attempt that runs says how far it has come. Answered once that is durable, or is not heard.
+    Reported(Reported, R),
     /// Somebody outside has woken the orchestrator of this instance.
     ForeignWake(InstanceNumber),
     /// From now on this can be run here.
@@ -40,6 +45,16 @@ pub(crate) enum Input<R> {
     WorkerStopped(WorkerId),
     /// What was sealed with [`Effect::Nudge`] is durable: loading can go on.
     Nudge,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reported {
+    /// The worker that makes it.
+    pub(crate) worker: WorkerId,
+    pub(crate) key: ActivityKey,
+    pub(crate) attempt: u32,
+    pub(crate) progress: Payload,
 }
 
 /// Tells the workers of a hub's life apart, so that nothing meant for one reaches the next.
@@ -164,6 +179,7 @@ pub(crate) struct Snapshot {
     pub(crate) header: Header,
     pub(crate) input: Option<Payload>,
     pub(crate) result: Option<Result<Payload, FailureDetails>>,
+    pub(crate) reports: Reports,
 }
 
 impl Snapshot {
@@ -173,6 +189,7 @@ impl Snapshot {
             first_turn,
             last_turn,
             first_message,
+            reports,
         } = glimpse;
         let first = first_turn
             .and_then(|turn| turn.steps.into_iter().next())
@@ -187,6 +204,7 @@ impl Snapshot {
             header,
             input,
             result,
+            reports,
         }
     }
 }
@@ -252,6 +270,8 @@ pub(crate) struct Dispatch {
     pub(crate) attempt: u32,
     /// What the attempt before has left to this one.
     pub(crate) state: Option<Payload>,
+    /// How far the attempts before have come.
+    pub(crate) progress: Option<Payload>,
     pub(crate) timeout: Option<Duration>,
     /// The longest it may give no sign of life.
     pub(crate) heartbeat: Option<Duration>,

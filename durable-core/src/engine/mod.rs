@@ -43,6 +43,7 @@ use crate::activity::Attempted;
 use crate::failure::FailureDetails;
 use crate::history::Letter;
 use crate::id::{InstanceId, InstanceNumber};
+use crate::payload::Payload;
 use crate::replay::Problem;
 use crate::store::{InstanceKey, Recovered, Stored, TimerKey};
 use crate::time::Timestamp;
@@ -58,8 +59,8 @@ use self::work::Work;
 pub(crate) use self::commit::{Durable, Group, Size, ToCommit};
 pub(crate) use self::fair::FairQueue;
 pub(crate) use self::message::{
-    ActivityKey, Command, Dispatch, Effect, Fetch, Input, Response, Sealed, Shortage, Snapshot,
-    StartRequest, WorkerId,
+    ActivityKey, Command, Dispatch, Effect, Fetch, Input, Reported, Response, Sealed, Shortage,
+    Snapshot, StartRequest, WorkerId,
 };
 #[cfg(feature = "testing")]
 pub(crate) use self::rehearsal::rehearse;
@@ -211,7 +212,9 @@ enum Want<R> {
         worker: WorkerId,
         key: ActivityKey,
         result: Result<Attempted, FailureDetails>,
+        progress: Option<Payload>,
     },
+    Reported(Reported, R),
     Fire(TimerKey),
     Load,
 }
@@ -344,18 +347,24 @@ impl<R: Answer> Engine<R> {
                 key,
                 attempt,
                 result,
+                progress,
             } => {
                 // It counts as running until the instance is there to take the answer: else
                 // loading the instance would have it run again.
-                let runs =
-                    worker == self.work.worker && self.work.running.get(&key) == Some(&attempt);
-                if runs || planted!(ForgetFence) {
+                if self.work.runs(worker, &key, attempt) || planted!(ForgetFence) {
                     let want = Want::AttemptEnded {
                         worker,
                         key,
                         result,
+                        progress,
                     };
                     self.on_number(key.number, want);
+                }
+            }
+            Input::Reported(reported, reply) => {
+                if self.work.hears(&reported) {
+                    let number = reported.key.number;
+                    self.on_number(number, Want::Reported(reported, reply));
                 }
             }
             Input::ForeignWake(number) => self.foreign_wake(number),

@@ -167,7 +167,8 @@ impl<R: Answer> Engine<R> {
                 Want::Start(_, reply)
                 | Want::Status(reply)
                 | Want::Wait(reply)
-                | Want::Purge(_, reply) => Some(reply),
+                | Want::Purge(_, reply)
+                | Want::Reported(_, reply) => Some(reply),
                 Want::Mail(mail) => mail.reply,
                 // What could not be read may be there another time.
                 Want::Letter(seq, _) => {

@@ -119,6 +119,7 @@ pub(super) fn end(
         key: dispatch.key,
         attempt: dispatch.attempt,
         result,
+        progress: None,
     });
 }
 

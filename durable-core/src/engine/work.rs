@@ -1,5 +1,6 @@
 //! What the engine builds while it takes turns: the next commit, and the effects that wait for it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,13 @@ use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::{ForeignWake, Problem, ProblemKind};
 use crate::retry::RetryPolicy;
-use crate::store::{Attempts, Op, TimerKey, TimerKind};
+use crate::store::{Attempts, Op, Report, TimerKey, TimerKind};
 use crate::time::Timestamp;
 
 use super::Config;
 use super::commit::Size;
 use super::instance::{Body, Instance};
-use super::message::{ActivityKey, Dispatch, Effect, Response, WorkerId};
+use super::message::{ActivityKey, Dispatch, Effect, Reported, Response, WorkerId};
 use super::post::Post;
 use super::timers::Timers;
 use super::waiters::Waiters;
@@ -143,6 +144,22 @@ impl<R> Work<R> {
             return true;
         }
         worker == self.worker
+    }
+
+    /// Whether this attempt is the one that runs.
+    pub(super) fn runs(&self, worker: WorkerId, key: &ActivityKey, attempt: u32) -> bool {
+        worker == self.worker && self.running.get(key) == Some(&attempt)
+    }
+
+    /// Whether what an attempt reports is still of interest.
+    pub(super) fn hears(&self, reported: &Reported) -> bool {
+        let Reported {
+            worker,
+            key,
+            attempt,
+            progress: _,
+        } = reported;
+        self.runs(*worker, key, *attempt) || planted!(HearWhoWasStopped)
     }
 
     /// Has a timer fire that the store has.
@@ -274,6 +291,9 @@ impl<R> Work<R> {
         let state = before
             .and_then(|attempts| attempts.state.clone())
             .filter(|_| !planted!(ForgetState));
+        let progress = before
+            .and_then(|attempts| Some(attempts.progress.as_ref()?.progress.clone()))
+            .filter(|_| !planted!(ForgetProgress));
         if self.running.contains_key(&key) && !planted!(DispatchTwice) {
             return;
         }
@@ -286,8 +306,9 @@ impl<R> Work<R> {
             input: input.clone(),
             attempt,
             state,
+            progress,
             timeout: options.timeout,
-            heartbeat: options.heartbeat,
+            heartbeat: options.heartbeat.filter(|_| !planted!(ForgetHeartbeat)),
             step,
         }));
     }
@@ -310,7 +331,6 @@ impl<R> Work<R> {
         };
         let before = instance.attempts.get(&call);
         let failed = before.map_or(0, |attempts| attempts.failed) + 1;
-        let state = before.and_then(|attempts| attempts.state.clone());
         let policy = policy.filter(|_| failure.is_retryable());
         let Some(due) =
             policy.and_then(|policy| self.retry_due(instance, call, policy, failed, since))
@@ -325,12 +345,7 @@ impl<R> Work<R> {
             Body::Fresh | Body::Parked | Body::Ended if is_asked => return Next::IsLost,
             Body::Live(_) | Body::Fresh | Body::Parked | Body::Ended => {}
         }
-        let attempts = Attempts {
-            failed,
-            due: Some(due),
-            state,
-        };
-        self.note_attempts(instance, call, attempts);
+        self.put_off(instance, call, due, |attempts| attempts.failed = failed);
         Next::IsRetried
     }
 
@@ -366,38 +381,105 @@ impl<R> Work<R> {
         after: Duration,
         state: Payload,
     ) {
-        let failed = instance
-            .attempts
-            .get(&call)
-            .map_or(0, |attempts| attempts.failed);
-        let attempts = Attempts {
-            failed,
-            due: Some(self.now.deadline_after(after)),
-            state: Some(state),
-        };
-        self.note_attempts(instance, call, attempts);
+        let due = self.now.deadline_after(after);
+        self.put_off(instance, call, due, |attempts| attempts.state = Some(state));
     }
 
-    /// What is known of a call's attempts from now on, and when the next one begins.
-    fn note_attempts(&mut self, instance: &mut Instance<R>, call: CallId, attempts: Attempts) {
-        let number = instance.number();
+    /// What an attempt that runs says of how far it has come.
+    pub(super) fn reported(&mut self, instance: &mut Instance<R>, reported: Reported, reply: R) {
+        // Another worker may have begun while the instance was being loaded.
+        if !self.hears(&reported) {
+            return self.reply(reply, Response::NotFound);
+        }
+        let Reported {
+            worker: _,
+            key,
+            attempt,
+            progress,
+        } = reported;
+        self.note_progress(instance, key.call, attempt, progress);
+        self.reply(reply, Response::Done);
+    }
+
+    pub(super) fn note_progress(
+        &mut self,
+        instance: &mut Instance<R>,
+        call: CallId,
+        attempt: u32,
+        progress: Payload,
+    ) {
+        let Some(Pending::Activity { name, .. }) = instance.outstanding.get(call) else {
+            return;
+        };
+        let activity = name.clone().into_owned();
+        let now = self.now;
+        self.note_attempts(instance, call, |attempts| {
+            let before = attempts.progress.as_ref().map(|report| report.at);
+            attempts.progress = Some(Report {
+                activity,
+                attempt,
+                // The clock may have been set back.
+                at: before.map_or(now, |before| before.max(now)),
+                progress,
+            });
+        });
+    }
+
+    /// When the next attempt at a call begins, and what else is known of them from now on.
+    fn put_off(
+        &mut self,
+        instance: &mut Instance<R>,
+        call: CallId,
+        due: Timestamp,
+        change: impl FnOnce(&mut Attempts),
+    ) {
+        if let Some(before) = instance.next_due(call) {
+            self.remove_timer(timer_key(instance, call, before, TimerKind::Retry));
+        }
+        self.note_attempts(instance, call, |attempts| {
+            attempts.due = Some(due);
+            change(attempts);
+        });
+        if !planted!(ForgetAttempts) {
+            self.put_timer(timer_key(instance, call, due, TimerKind::Retry));
+        }
+    }
+
+    /// What is known of a call's attempts from now on.
+    fn note_attempts(
+        &mut self,
+        instance: &mut Instance<R>,
+        call: CallId,
+        change: impl FnOnce(&mut Attempts),
+    ) {
+        let (number, execution) = (instance.number(), instance.header.execution);
         instance.last_commit = self.commit();
-        self.forget_attempts(instance, call);
-        let (execution, due) = (instance.header.execution, attempts.due);
-        instance.attempts.insert(call, attempts.clone());
+        let noted = instance.attempts.entry(call);
+        let before = match &noted {
+            Entry::Occupied(before) => Some(before.get().clone()),
+            Entry::Vacant(_) => None,
+        };
+        let noted = noted.or_default();
+        change(noted);
+        let attempts = noted.clone();
+        if let Some(attempts) = before {
+            self.ops.push(Op::RemoveAttempts {
+                number,
+                execution,
+                call,
+                attempts,
+            });
+        }
         if planted!(ForgetAttempts) {
             return;
         }
-        self.size.bytes += attempts.state.as_ref().map_or(0, Payload::len);
+        self.size.bytes += attempts.bytes();
         self.ops.push(Op::PutAttempts {
             number,
             execution,
             call,
             attempts,
         });
-        if let Some(due) = due {
-            self.put_timer(timer_key(instance, call, due, TimerKind::Retry));
-        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Runs activities on the user's tokio runtime.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -14,9 +16,9 @@ use tracing::{Instrument, Span};
 
 use super::inbox::Inbox;
 use super::queues::Queues;
-use super::shell::{Permit, ToEngine};
-use crate::activity::{ActivityContext, Attempt, Attempted, Occupied, States};
-use crate::engine::{ActivityKey, Dispatch, Input, WorkerId};
+use super::shell::{Permit, Reply, ToEngine};
+use crate::activity::{ActivityContext, Attempt, Attempted, Occupied, Reports, States};
+use crate::engine::{ActivityKey, Dispatch, Input, Reported, WorkerId};
 use crate::failure::{FailureDetails, FailureKind};
 use crate::payload::Payload;
 use crate::registry::Registry;
@@ -77,6 +79,9 @@ impl Jobs {
         drop(worker);
     }
 }
+
+/// The shortest time between two reports of one attempt that are stored.
+const REPORT_EVERY: Duration = Duration::from_millis(500);
 
 /// What runs activities.
 #[derive(Debug)]
@@ -168,14 +173,16 @@ impl Runner {
         }
     }
 
-    fn spawn(self: &Arc<Self>, dispatch: Dispatch, slot: Slot) {
+    fn spawn(self: &Arc<Self>, mut dispatch: Dispatch, slot: Slot) {
         let token = self.stop.child_token();
         self.tokens(|tokens| tokens.insert(dispatch.key, token.clone()));
         let runner = Arc::clone(self);
         self.tracker.spawn(async move {
             let (key, attempt) = (dispatch.key, dispatch.attempt);
             let span = span_of(&dispatch);
-            let attempted = Caught(Box::pin(runner.attempt(dispatch, token, &slot)));
+            let reports = Reports::after(dispatch.progress.take());
+            let attempted = runner.attempt(dispatch, token, &slot, &reports);
+            let attempted = Caught(Box::pin(attempted));
             let result = match attempted.instrument(span).await {
                 Ok(result) => result,
                 // It was dropped, and its destructors are what panicked.
@@ -185,6 +192,8 @@ impl Runner {
                     Some(Err(FailureDetails::new(FailureKind::Panic, "panic", text)))
                 }
             };
+            // A thread that is left behind may still report.
+            let progress = reports.close();
             if let Some(result) = result {
                 runner.tokens(|tokens| tokens.remove(&key));
                 let ended = Input::AttemptEnded {
@@ -192,6 +201,7 @@ impl Runner {
                     key,
                     attempt,
                     result,
+                    progress,
                 };
                 let permit = Permit::Attempt { _slot: slot };
                 // The engine may be gone: then the attempt is lost, and made again.
@@ -206,9 +216,11 @@ impl Runner {
         dispatch: Dispatch,
         token: CancellationToken,
         slot: &Slot,
+        reports: &Arc<Reports>,
     ) -> Option<Result<Attempted, FailureDetails>> {
         let timeout = dispatch.timeout;
-        let body = self.body(dispatch, token.clone(), slot);
+        let handed_on = self.hand_on(dispatch.key, dispatch.attempt, reports);
+        let body = self.body(dispatch, token.clone(), slot, reports);
         let limited = async {
             match timeout {
                 None => Ok(body.await),
@@ -220,6 +232,7 @@ impl Runner {
             result = limited => result,
             () = self.stop.cancelled() => return None,
             () = self.unwanted(&token) => return None,
+            never = handed_on => match never {},
         };
         // What it makes of being stopped is not what it does: it runs again under the next worker.
         // A token is told by whoever holds the lock of `stop`, so this cannot come too early.
@@ -256,11 +269,32 @@ impl Runner {
         self.draining.cancelled().await;
     }
 
+    /// Tells the engine how far an attempt has come, whenever it has said so: not sooner than
+    /// [`REPORT_EVERY`] after it has stored the last report, so that one at most is under way.
+    async fn hand_on(&self, key: ActivityKey, attempt: u32, reports: &Reports) -> Infallible {
+        loop {
+            let reported = Reported {
+                worker: self.id,
+                key,
+                attempt,
+                progress: reports.next().await,
+            };
+            let (reply, is_stored) = Reply::new(None);
+            let reported = Input::Reported(reported, reply);
+            // The engine may be gone: then there is nobody to tell.
+            drop(self.inbox.send(ToEngine::Input(reported)));
+            // Or it does not want to hear of it.
+            drop(is_stored.await);
+            tokio::time::sleep(REPORT_EVERY).await;
+        }
+    }
+
     async fn body(
         &self,
         dispatch: Dispatch,
         token: CancellationToken,
         slot: &Slot,
+        reports: &Arc<Reports>,
     ) -> Result<Attempted, FailureDetails> {
         let Dispatch {
             worker: _,
@@ -270,6 +304,7 @@ impl Runner {
             input,
             attempt,
             state,
+            progress: _,
             timeout: _,
             heartbeat,
             step,
@@ -295,7 +330,8 @@ impl Runner {
             nth: attempt,
             resumed: state,
         };
-        let ctx = ActivityContext::new(attempt, self.states.clone(), token, Arc::downgrade(slot));
+        let (reports, states) = (Arc::clone(reports), self.states.clone());
+        let ctx = ActivityContext::new(attempt, reports, states, token, Arc::downgrade(slot));
         let attempted = (activity.run)(ctx.clone(), input);
         let attempted = match heartbeat {
             None => attempted.await,

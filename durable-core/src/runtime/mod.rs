@@ -29,6 +29,6 @@ pub use error::{
 pub use health::Health;
 pub use hub::{TaskHub, TaskHubOptions};
 pub use query::{InstancePage, InstanceQuery, PageToken};
-pub use status::OrchestrationStatus;
+pub use status::{ActivityProgress, OrchestrationStatus};
 pub use verify::Verify;
 pub use worker::{Worker, WorkerBuilder};

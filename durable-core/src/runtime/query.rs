@@ -109,7 +109,7 @@ impl InstanceQuery {
         self
     }
 
-    /// Whether inputs and outputs are shown. Default: no, for they can be large.
+    /// Whether inputs, outputs and progress are shown. Default: no, for they can be large.
     pub fn payloads(mut self, payloads: bool) -> Self {
         self.payloads = payloads;
         self

@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::Snapshot;
 use crate::failure::FailureDetails;
-use crate::id::{ExecutionId, InstanceId, InstanceNumber};
+use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::{Payload, Wire};
 use crate::replay::Problem;
-use crate::store::RuntimeStatus;
+use crate::store::{Report, RuntimeStatus};
 use crate::time::Timestamp;
 
 /// What is known of an instance at one moment. A later one never shows less.
@@ -139,6 +139,34 @@ impl OrchestrationStatus {
             .transpose()
     }
 
+    /// How far its activities have come that have not ended and have [reported](crate::Progress), in
+    /// the order of the calls. Of an instance with very many of them the first are shown: at most 100
+    /// reports, of the first 1,000 calls that have reported or are to be tried again.
+    ///
+    /// ```
+    /// use durable_core::{OrchestrationStatus, Progress, activity};
+    ///
+    /// #[activity]
+    /// async fn copy(progress: Progress, files: Vec<String>) {
+    ///     for n in 0..files.len() {
+    ///         let _ = progress.report(&n);
+    ///     }
+    /// }
+    ///
+    /// fn show(status: &OrchestrationStatus) {
+    ///     for progress in status.progress() {
+    ///         println!("{}: {} files", progress.activity_name(), progress.json());
+    ///     }
+    /// }
+    /// ```
+    pub fn progress(&self) -> impl Iterator<Item = ActivityProgress<'_>> {
+        let reports = self.snapshot.reports.iter();
+        reports.map(|(call, report)| ActivityProgress {
+            call: *call,
+            report,
+        })
+    }
+
     /// Why it does not go on although its status says it runs, if so.
     pub fn problem(&self) -> Option<&Problem> {
         self.snapshot
@@ -155,6 +183,51 @@ impl OrchestrationStatus {
             .problem
             .as_ref()
             .map(|(_, since)| system(*since))
+    }
+}
+
+/// How far an activity has come that runs, or is to run again; see
+/// [`OrchestrationStatus::progress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActivityProgress<'a> {
+    call: CallId,
+    report: &'a Report,
+}
+
+impl<'a> ActivityProgress<'a> {
+    /// Which call of the orchestrator it is: its number in this execution.
+    pub fn call(&self) -> u32 {
+        self.call.0
+    }
+
+    /// The name of the activity.
+    pub fn activity_name(&self) -> &'a str {
+        &self.report.activity
+    }
+
+    /// The attempt that has reported, counted from 1. A later one may run by now.
+    pub fn attempt(&self) -> u32 {
+        self.report.attempt
+    }
+
+    /// When it did.
+    pub fn reported_at(&self) -> SystemTime {
+        system(self.report.at)
+    }
+
+    /// What it has reported.
+    ///
+    /// # Errors
+    ///
+    /// What serde says if it is not a `T`.
+    pub fn value<T: Wire>(&self) -> Result<T, serde_json::Error> {
+        self.report.progress.decode()
+    }
+
+    /// What it has reported, as JSON text.
+    pub fn json(&self) -> &'a str {
+        // What was written as JSON is text.
+        self.report.progress.as_str().unwrap_or("null")
     }
 }
 

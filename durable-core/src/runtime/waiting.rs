@@ -81,6 +81,7 @@ pub(super) mod tests {
             attempt: 1,
             state: None,
             timeout: None,
+            progress: None,
             heartbeat: None,
             step: None,
         }

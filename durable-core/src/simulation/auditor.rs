@@ -2,17 +2,18 @@
 //! holds; it does not know how the engine works.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::process::Store;
 use super::program::{Code, Node, Raised, Work, Worked, judge, registry};
 use crate::activity::{Activity, Attempted};
 use crate::engine::{ActivityKey, Dispatch, Snapshot};
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, Event, Letter, Turn};
-use crate::id::{ExecutionId, InstanceId, InstanceNumber};
+use crate::history::{Action, Event, Letter, Outstanding, Pending, Turn};
+use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Matching, Watched};
-use crate::store::{Header, InstanceKey, RuntimeStatus, Store as _};
+use crate::store::{Header, InstanceKey, Report, RuntimeStatus, Store as _};
 use crate::time::Timestamp;
 
 /// What the outside knows of one id.
@@ -42,6 +43,18 @@ struct Attempts {
     polled: u32,
     /// When one first asked to be made again from there.
     polled_at: BTreeMap<u32, Timestamp>,
+    /// How far attempts have said they have come.
+    said: BTreeSet<u64>,
+    /// That one, or a later one, is what the next attempt is told.
+    heard: u64,
+    /// What an attempt said last that failed, or that asked to be made again from there.
+    left: BTreeMap<(u32, u32), u64>,
+}
+
+/// What an attempt has reported.
+fn number(progress: &Payload) -> u64 {
+    let (n, _): (u64, String) = progress.decode().expect("a report of ours");
+    n
 }
 
 impl Attempts {
@@ -63,6 +76,28 @@ impl Attempts {
                 "{id}: {call} is asked again too early"
             );
         }
+    }
+
+    /// What it is told of how far the attempts before have come is what one of them has said, and
+    /// nothing older than what is known to be kept.
+    fn knows_progress(&mut self, dispatch: &Dispatch) {
+        let (id, call) = (&dispatch.instance, dispatch.key.call);
+        let told = dispatch.progress.as_ref().map_or(0, number);
+        assert!(
+            told == 0 || self.said.contains(&told),
+            "{id}: {call} is told of progress that nobody reported"
+        );
+        let now = (dispatch.attempt, self.polled);
+        let before = self.left.range(..=now).filter(|((attempt, polled), _)| {
+            // The one that made this one necessary, and those before.
+            *attempt < now.0 || *polled < now.1
+        });
+        let left = before.map(|(_, n)| *n).max().unwrap_or_default();
+        assert!(
+            told >= self.heard.max(left),
+            "{id}: how far {call} has come was forgotten"
+        );
+        self.heard = told;
     }
 }
 
@@ -175,6 +210,7 @@ impl Auditor {
     pub(super) fn read(&mut self, id: &InstanceId, now: &Snapshot, durable: &Store) {
         self.is_no_older(id, now);
         is_durable(id, now, durable);
+        self.check_progress(id, now, durable);
         self.known(id).last = Some(now.clone());
     }
 
@@ -195,6 +231,14 @@ impl Auditor {
             if old.status.is_terminal() {
                 assert_eq!(now.result, before.result, "{id}: the result changed");
             }
+            let newer = |(call, report): &(CallId, Report)| {
+                let same = now.reports.iter().find(|(other, _)| other == call);
+                let newer = same.is_none_or(|(_, now)| {
+                    number(&now.progress) >= number(&report.progress) && now.at >= report.at
+                });
+                new.execution > old.execution || newer
+            };
+            assert!(before.reports.iter().all(newer), "{id}: progress went back");
         }
     }
 
@@ -258,6 +302,9 @@ impl Auditor {
                 );
             }
             attempts.goes_on(dispatch, work.poll_ms, self.now, self.clock_was_set);
+            attempts.knows_progress(dispatch);
+            let heartbeat = work.heartbeat_ms.map(Duration::from_millis);
+            assert_eq!(dispatch.heartbeat, heartbeat, "{id}: heartbeat of {call}");
         }
     }
 
@@ -266,8 +313,15 @@ impl Auditor {
         key: ActivityKey,
         attempt: u32,
         result: &Result<Attempted, FailureDetails>,
+        left: Option<u64>,
     ) {
         let attempts = self.calls.entry(key).or_default();
+        // If it was made before, that was lost.
+        attempts.left.remove(&(attempt, attempts.polled));
+        if let Some(left) = left {
+            attempts.said.insert(left);
+            attempts.left.insert((attempt, attempts.polled), left);
+        }
         match result {
             Ok(Attempted::Done(output)) => attempts.results.push(Ok(output.clone())),
             Ok(Attempted::Again { state, .. }) => {
@@ -279,6 +333,59 @@ impl Auditor {
                 attempts.failed_at.entry(attempt).or_insert(self.now);
                 attempts.results.push(Err(failure.clone()));
             }
+        }
+    }
+
+    pub(super) fn said(&mut self, key: ActivityKey, n: u64) {
+        self.calls.entry(key).or_default().said.insert(n);
+    }
+
+    /// A report was acknowledged.
+    pub(super) fn heard(&mut self, key: ActivityKey, n: u64) {
+        let attempts = self.calls.entry(key).or_default();
+        attempts.heard = attempts.heard.max(n);
+    }
+
+    /// What is shown of progress is durable, of a call that is waited for, what somebody reported,
+    /// and not older than what was shown before.
+    fn check_progress(&mut self, id: &InstanceId, now: &Snapshot, durable: &Store) {
+        let Some(stored) = durable
+            .load(&InstanceKey::Id(id.clone()), 1)
+            .expect("reads")
+        else {
+            return;
+        };
+        let same = stored.header.execution == now.header.execution;
+        let mut outstanding = Outstanding::default();
+        for turn in stored.turns.iter().take(now.header.turns as usize) {
+            for step in &turn.steps {
+                outstanding.follow(step, turn.time);
+            }
+        }
+        for (call, report) in &now.reports {
+            let shown = number(&report.progress);
+            let key = ActivityKey {
+                number: now.header.number,
+                execution: now.header.execution,
+                call: *call,
+            };
+            let calls = self.calls.entry(key).or_default();
+            assert!(
+                calls.said.contains(&shown),
+                "{id}: progress of {call} is shown that nobody reported"
+            );
+            calls.heard = calls.heard.max(shown);
+            if !same || stored.header.status.is_terminal() {
+                continue;
+            }
+            let waits = matches!(outstanding.get(*call), Some(Pending::Activity { .. }));
+            assert!(waits, "{id}: progress of {call} is shown after its end");
+            let kept = stored.attempts.iter().find(|(other, _)| other == call);
+            let kept = kept.and_then(|(_, attempts)| attempts.progress.as_ref());
+            assert!(
+                kept.is_none_or(|kept| number(&kept.progress) >= shown),
+                "{id}: progress of {call} is shown that is not durable"
+            );
         }
     }
 

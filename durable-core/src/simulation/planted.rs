@@ -42,6 +42,12 @@ pub enum Planted {
     ForgetAttempts,
     /// What an attempt has left to the next one is not handed on.
     ForgetState,
+    /// How far an attempt has come is not handed on to the next one.
+    ForgetProgress,
+    /// What an attempt reports that nobody waits for any more is taken.
+    HearWhoWasStopped,
+    /// How long an attempt may say nothing is not known where it runs.
+    ForgetHeartbeat,
     /// Attempts are made also when it is too late for them.
     RetryTooLate,
     /// The orchestrator is not asked whether an error is retried.
@@ -101,6 +107,9 @@ impl Planted {
         Self::RetryEarly,
         Self::ForgetAttempts,
         Self::ForgetState,
+        Self::ForgetProgress,
+        Self::HearWhoWasStopped,
+        Self::ForgetHeartbeat,
         Self::RetryTooLate,
         Self::AskNobody,
         Self::LoseFailure,

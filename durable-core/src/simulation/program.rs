@@ -94,6 +94,10 @@ pub(crate) struct Work {
     /// It asks so many times to be asked again, before all else.
     pub(crate) polls: u32,
     pub(crate) poll_ms: u64,
+    /// So often an attempt says at most how far it has come.
+    pub(crate) reports: u32,
+    /// So long it may say nothing.
+    pub(crate) heartbeat_ms: Option<u64>,
 }
 
 /// How an attempt ends that does not end well.
@@ -161,6 +165,8 @@ impl Work {
             final_at: None,
             polls: 0,
             poll_ms: 0,
+            reports: 0,
+            heartbeat_ms: None,
         }
     }
 
@@ -174,6 +180,9 @@ impl Work {
             0 => rng.usize(1_000..12_000),
             _ => rng.usize(0..40),
         };
+        let timeout_ms = (rng.u8(0..4) == 0).then(|| rng.u64(1_000..60_000));
+        let heartbeat_ms = (rng.u8(0..6) == 0).then(|| rng.u64(1_000..60_000));
+        let needs_limit = badly == Badly::Hang && heartbeat_ms.is_none();
         Self {
             n: rng.u64(0..1_000),
             bytes,
@@ -181,12 +190,14 @@ impl Work {
             badly,
             attempts: rng.u32(1..5),
             pause_ms: rng.u64(0..4_000),
-            timeout_ms: (badly == Badly::Hang || rng.u8(0..4) == 0).then(|| rng.u64(1_000..60_000)),
+            timeout_ms: timeout_ms.or(needs_limit.then_some(3_000)),
             jitter: [0, 0, 50, 100][rng.usize(0..4)],
             give_up_ms: (rng.u8(0..6) == 0).then(|| rng.u64(0..20_000)),
             final_at: (rng.u8(0..6) == 0).then(|| rng.u32(1..4)),
             polls: if rng.u8(0..5) == 0 { rng.u32(1..4) } else { 0 },
             poll_ms: rng.u64(0..3_000),
+            reports: if rng.u8(0..3) == 0 { rng.u32(1..5) } else { 0 },
+            heartbeat_ms,
         }
     }
 
@@ -693,6 +704,10 @@ fn call(ctx: OrchestrationContext, work: &Work) -> crate::replay::ActivityCall<(
     let call = call.retry(policy.jitter(f64::from(work.jitter) / 100.0));
     let call = match work.final_at {
         Some(last) => call.retry_if(move |attempt| *attempt != last),
+        None => call,
+    };
+    let call = match work.heartbeat_ms {
+        Some(ms) => call.heartbeat_timeout(Duration::from_millis(ms)),
         None => call,
     };
     match work.timeout_ms {

@@ -23,6 +23,8 @@ pub struct Figures {
     pub deploys: u64,
     /// Attempts at activities.
     pub attempts: u64,
+    /// What they have said of how far they have come.
+    pub reports: u64,
     /// What clients asked for.
     pub asked: u64,
     /// What they were answered, reads included.
@@ -39,6 +41,7 @@ impl std::ops::AddAssign for Figures {
         self.jumps += other.jumps;
         self.deploys += other.deploys;
         self.attempts += other.attempts;
+        self.reports += other.reports;
         self.asked += other.asked;
         self.answers += other.answers;
         self.ended += other.ended;

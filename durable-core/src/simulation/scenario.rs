@@ -112,6 +112,12 @@ scenarios! {
     "begun early", RIGHT, one(vec![Node::Meanwhile(Work::well(1), vec![call(2), Node::Sleep(10)])]);
     "a retry", RIGHT, one(vec![Node::Call(failing(2, 4, Badly::Error))]);
     "retries that run out", RIGHT, one(vec![Node::Call(failing(3, 3, Badly::Panic))]);
+    "attempts that report", RIGHT,
+        one(vec![Node::Call(Work { reports: 3, ..failing(2, 3, Badly::Error) })]);
+    "attempts that report, and ask to be made again", RESTARTED,
+        one(vec![Node::Call(Work { reports: 2, polls: 2, poll_ms: 500, ..failing(0, 1, Badly::Error) })]);
+    "attempts that give no sign of life", RIGHT,
+        one(vec![Node::Call(Work { reports: 2, heartbeat_ms: Some(900), ..failing(1, 2, Badly::Hang) })]);
     "attempts that hang", RIGHT, one(vec![Node::Call(failing(1, 2, Badly::Hang))]);
     "retries side by side", RIGHT,
         one(vec![Node::All((1..4).map(|n| vec![Node::Call(failing(n, 4, Badly::Error))]).collect())]);

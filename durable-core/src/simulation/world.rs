@@ -16,7 +16,8 @@ use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry
 use super::run::Figures;
 use crate::activity::{Activity, Attempted};
 use crate::engine::{
-    ActivityKey, Command, Dispatch, Effect, Input, Response, Snapshot, StartRequest, WorkerId,
+    ActivityKey, Command, Dispatch, Effect, Input, Reported, Response, Snapshot, StartRequest,
+    WorkerId,
 };
 use crate::failure::{FailureDetails, FailureKind};
 use crate::id::{EventName, InstanceId};
@@ -54,6 +55,10 @@ pub(super) struct World {
     readers: BTreeMap<u64, Reader>,
     /// What was listed, and is told once it is durable.
     listings: BTreeMap<u64, Vec<(Reader, Snapshot)>>,
+    /// Reports of attempts that were not answered.
+    reporting: BTreeMap<u64, (ActivityKey, u64)>,
+    /// How many there were.
+    reported: u64,
     next_ticket: u64,
     worker: Option<(WorkerId, Code)>,
     next_worker: WorkerId,
@@ -75,6 +80,29 @@ struct Running {
     dispatch: Dispatch,
     answer: Answer,
     began: Duration,
+    /// When it gave its last sign of life.
+    seen: Duration,
+    /// How often it may still say how far it has come.
+    reports: u32,
+}
+
+impl Running {
+    /// When it is given up, if it hangs.
+    fn limit(&self) -> Option<Duration> {
+        let (began, seen) = (self.began, self.seen);
+        let timeout = self.dispatch.timeout.map(|limit| began + limit);
+        let heartbeat = self.dispatch.heartbeat.map(|limit| seen + limit);
+        timeout
+            .into_iter()
+            .chain(heartbeat)
+            .min()
+            .filter(|_| matches!(self.answer, Answer::Hangs))
+    }
+}
+
+/// What an attempt reports: a number that grows, and something to make it long.
+fn progress(n: u64, bytes: usize) -> Payload {
+    Payload::encode(&(n, "p".repeat(bytes))).expect("JSON")
 }
 
 /// Whoever started an instance, and what else it does with it, one thing after the other.
@@ -135,6 +163,8 @@ impl World {
             clients,
             readers: BTreeMap::new(),
             listings: BTreeMap::new(),
+            reporting: BTreeMap::new(),
+            reported: 0,
             next_ticket: 0,
             worker: None,
             next_worker: 1,
@@ -254,6 +284,7 @@ impl World {
         }
         self.readers.clear();
         self.listings.clear();
+        self.reporting.clear();
         self.restart();
         if let Some(process) = &self.process {
             // The hook is for the process, not for who looks on.
@@ -327,7 +358,8 @@ impl World {
                 false => self.sync(),
             };
         }
-        match self.rng.u8(0..5) {
+        match self.rng.u8(0..6) {
+            5 => self.report(),
             0 => self.ask(),
             1 => {
                 self.end_attempt();
@@ -414,11 +446,8 @@ impl World {
             .as_ref()
             .and_then(|process| process.engine.next_deadline());
         let due = deadline.map(|due| due.since(self.now));
-        let hung = self.running.iter().filter_map(|running| {
-            let limit = running.dispatch.timeout?;
-            matches!(running.answer, Answer::Hangs)
-                .then(|| (running.began + limit).saturating_sub(self.age))
-        });
+        let limits = self.running.iter().filter_map(Running::limit);
+        let hung = limits.map(|limit| limit.saturating_sub(self.age));
         let next = due.into_iter().chain(hung).min();
         let a_bit = Duration::from_micros(self.rng.u64(0..400_000));
         let passed = match next {
@@ -499,18 +528,21 @@ impl World {
             .iter()
             .any(|running| running.dispatch.key == key);
         assert!(!runs, "attempt {attempt} at {key:?} runs beside another");
-        let answer = if let Some(step) = &dispatch.step {
-            Answer::Ends(step().now_or_never().expect("it waits for nothing"))
+        let (answer, reports) = if let Some(step) = &dispatch.step {
+            let result = step().now_or_never().expect("it waits for nothing");
+            (Answer::Ends(result), 0)
         } else {
             assert_eq!(dispatch.name, Worked::NAME);
             let (work, _): (Work, String) = dispatch.input.decode().expect("what it was given");
-            work.answer(attempt, dispatch.state.as_ref())
+            (work.answer(attempt, dispatch.state.as_ref()), work.reports)
         };
         self.figures.attempts += 1;
         self.running.push(Running {
             dispatch,
             answer,
             began: self.age,
+            seen: self.age,
+            reports,
         });
     }
 
@@ -523,8 +555,8 @@ impl World {
         let result = match &running.answer {
             Answer::Ends(result) => result.clone(),
             Answer::Hangs => {
-                let limit = running.dispatch.timeout.expect("what hangs has a limit");
-                if self.age < running.began + limit {
+                let limit = running.limit().expect("what hangs has a limit");
+                if self.age < limit {
                     return;
                 }
                 Err(FailureDetails::new(
@@ -534,20 +566,73 @@ impl World {
                 ))
             }
         };
-        let Running { dispatch, .. } = self.running.swap_remove(place);
+        let running = self.running.swap_remove(place);
+        // What it has said last is not reported before its end.
+        let left = (running.reports > 0 && self.rng.bool()).then(|| self.next_report());
+        let dispatch = running.dispatch;
         self.auditor
-            .attempted(dispatch.key, dispatch.attempt, &result);
+            .attempted(dispatch.key, dispatch.attempt, &result, left);
+        let progress = left.map(|n| progress(n, 0));
         self.input(Input::AttemptEnded {
             worker: dispatch.worker,
             key: dispatch.key,
             attempt: dispatch.attempt,
             result,
+            progress,
         });
+    }
+
+    fn next_report(&mut self) -> u64 {
+        self.reported += 1;
+        self.reported
+    }
+
+    /// An attempt that runs says how far it has come.
+    fn report(&mut self) {
+        let reports = |running: &Running| running.reports > 0;
+        let Some(place) = self.running.iter().position(reports) else {
+            return;
+        };
+        let n = self.next_report();
+        let bytes = match self.rng.u8(0..8) {
+            0 => self.rng.usize(1_000..12_000),
+            _ => 0,
+        };
+        let running = &mut self.running[place];
+        running.reports -= 1;
+        running.seen = self.age;
+        let Dispatch {
+            worker,
+            key,
+            attempt,
+            ..
+        } = running.dispatch;
+        self.auditor.said(key, n);
+        let ticket = self.new_ticket();
+        self.reporting.insert(ticket.number, (key, n));
+        let reported = Reported {
+            worker,
+            key,
+            attempt,
+            progress: progress(n, bytes),
+        };
+        self.input(Input::Reported(reported, ticket));
+        self.figures.reports += 1;
     }
 
     /// Somebody that nobody waits for any more says something.
     fn report_stale(&mut self) {
         if let Some(dispatch) = self.stale.pop() {
+            if self.rng.bool() {
+                let ticket = self.new_ticket();
+                let reported = Reported {
+                    worker: dispatch.worker,
+                    key: dispatch.key,
+                    attempt: dispatch.attempt,
+                    progress: progress(u64::MAX, 0),
+                };
+                return self.input(Input::Reported(reported, ticket));
+            }
             let current = self.worker.map(|(id, _)| id) == Some(dispatch.worker);
             let wrong = Payload::encode(&(u64::MAX, "stale")).expect("JSON");
             // A cancelled attempt of the running worker has ended; of a stopped one anything may come.
@@ -557,6 +642,7 @@ impl World {
                     key: dispatch.key,
                     attempt: dispatch.attempt,
                     result: Ok(Attempted::Done(wrong)),
+                    progress: None,
                 });
             }
         }
@@ -564,9 +650,14 @@ impl World {
 
     // Clients.
 
-    fn send(&mut self, command: Command) -> Ticket {
+    fn new_ticket(&mut self) -> Ticket {
         let ticket = Ticket::new(self.next_ticket);
         self.next_ticket += 1;
+        ticket
+    }
+
+    fn send(&mut self, command: Command) -> Ticket {
+        let ticket = self.new_ticket();
         self.input(Input::Client(command, ticket.clone()));
         ticket
     }
@@ -680,6 +771,12 @@ impl World {
         }
         if let Some(reader) = self.readers.remove(&ticket.number) {
             return self.told(&reader, response, durable);
+        }
+        if let Some((key, n)) = self.reporting.remove(&ticket.number) {
+            if matches!(response, Response::Done) {
+                self.auditor.heard(key, n);
+            }
+            return;
         }
         let mine = |client: &Client| {
             client

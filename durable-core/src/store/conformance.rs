@@ -15,7 +15,7 @@ use crate::store::kv::sled::{SledKv, SledOptions};
 use crate::store::kv::{KvStore, turn_key};
 use crate::store::{
     AcceptedLoss, Aside as _, Attempts, Header, InstanceKey, Kind, List, Op, OpenError, Recovered,
-    RuntimeStatus, Store, StoreError, Stored, TimerKey, TimerKind,
+    Report, RuntimeStatus, Store, StoreError, Stored, TimerKey, TimerKind,
 };
 use crate::time::Timestamp;
 
@@ -48,6 +48,7 @@ fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
     an_instance_comes_back_as_it_was_put(&fresh());
     what_is_pending_is_known_by_its_start(&fresh());
     a_glimpse_shows_first_and_last(&fresh());
+    a_glimpse_shows_the_first_reports_of_one_that_is_active(&fresh());
     of_what_has_ended_only_a_glimpse_is_left(&fresh());
     the_last_word_of_a_commit_holds(&fresh());
     timers_come_in_order_and_in_pages(&fresh());
@@ -100,6 +101,7 @@ fn an_instance_comes_back_as_it_was_put<S: Store>(open: &impl Fn() -> S) {
         failed: 2,
         due: Some(Timestamp(9)),
         state: Some(Payload::NULL),
+        progress: Some(report(2)),
     };
     let stored = Stored {
         header: Header {
@@ -210,6 +212,40 @@ fn a_glimpse_shows_first_and_last<S: Store>(open: &impl Fn() -> S) {
     );
     and_reopened(store, open, |store| {
         assert_eq!(shown(store, 4), Some(turn(4)));
+    });
+}
+
+fn a_glimpse_shows_the_first_reports_of_one_that_is_active<S: Store>(open: &impl Fn() -> S) {
+    let store = open();
+    // Every second one has not reported, and of many records some are over several pages.
+    let attempts = |call| Op::PutAttempts {
+        number: InstanceNumber(0),
+        execution: ExecutionId(0),
+        call: CallId(call),
+        attempts: Attempts {
+            failed: 1,
+            progress: (call % 2 == 1).then(|| report(call)),
+            ..Attempts::default()
+        },
+    };
+    let mut ops = vec![
+        append(0, 1, &first_turn("x")),
+        put(&header("x", 0, RuntimeStatus::Running, 1)),
+        active(0, true),
+        // Of another execution, and of its neighbour.
+        append(1, 1, &first_turn("y")),
+        put(&header("y", 1, RuntimeStatus::Running, 1)),
+    ];
+    ops.extend((0..2_000).map(attempts));
+    commit(&store, 1, ops);
+    and_reopened(store, open, |store| {
+        let shown = |name| store.glimpse(&id(name)).unwrap().unwrap().reports;
+        let expected: Vec<_> = (1..200)
+            .step_by(2)
+            .map(|call| (CallId(call), report(call)))
+            .collect();
+        assert_eq!(shown("x"), expected);
+        assert_eq!(shown("y"), []);
     });
 }
 
@@ -438,6 +474,7 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
             failed,
             due: (failed > 1).then_some(Timestamp(u64::from(failed))),
             state: None,
+            progress: None,
         },
     };
     commit(
@@ -459,6 +496,7 @@ fn attempts_are_replaced_and_removed<S: Store>(open: &impl Fn() -> S) {
             failed: 1,
             due: None,
             state: None,
+            progress: None,
         },
     };
     commit(&store, 2, vec![forget(1), failed(1, 2), forget(2)]);
@@ -606,6 +644,7 @@ fn a_purge_leaves_no_key_behind() {
             failed: 1,
             due: Some(Timestamp(1)),
             state: Some(Payload::NULL),
+            progress: None,
         },
     }));
     commit(&store, 2, ops);
@@ -1068,6 +1107,15 @@ fn message(number: u64, seq: u64) -> Op {
         number: InstanceNumber(number),
         seq,
         event: event(seq),
+    }
+}
+
+fn report(call: u32) -> Report {
+    Report {
+        activity: "import".to_owned(),
+        attempt: 2,
+        at: Timestamp(u64::from(call)),
+        progress: json(&call.to_string()),
     }
 }
 

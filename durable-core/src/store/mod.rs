@@ -132,7 +132,7 @@ pub(crate) enum TimerKind {
 }
 
 /// What is kept of the attempts at one call that goes on.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Attempts {
     /// How many have failed.
     pub(crate) failed: u32,
@@ -141,6 +141,49 @@ pub(crate) struct Attempts {
     pub(crate) due: Option<Timestamp>,
     /// What the last one that has ended with "ask again" has left to it.
     pub(crate) state: Option<Payload>,
+    /// How far they have come.
+    pub(crate) progress: Option<Report>,
+}
+
+impl Attempts {
+    /// The bytes of payload in it.
+    pub(crate) fn bytes(&self) -> usize {
+        let state = self.state.as_ref().map_or(0, Payload::len);
+        let progress = self.progress.as_ref();
+        state + progress.map_or(0, |report| report.progress.len())
+    }
+}
+
+/// How far an activity has come, as one of its attempts has said.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Report {
+    /// The activity's name. The history has it, too, but whoever looks at an instance does not read
+    /// that.
+    pub(crate) activity: String,
+    /// Which attempt has said so, counted from 1.
+    pub(crate) attempt: u32,
+    /// When.
+    pub(crate) at: Timestamp,
+    pub(crate) progress: Payload,
+}
+
+/// The reports that are shown of an instance, in the order of its calls.
+pub(crate) type Reports = Vec<(CallId, Report)>;
+
+/// Of the first so many calls that have anything noted of their attempts ...
+pub(crate) const LOOKED_AT: usize = 1_000;
+/// ... the first so many reports are shown.
+const SHOWN: usize = 100;
+
+/// The reports that are shown, of what is kept of the attempts at an instance's calls in their order.
+/// The same ones are shown of an instance in memory and of one on disk.
+pub(crate) fn shown_reports<'a>(
+    attempts: impl Iterator<Item = (CallId, &'a Attempts)>,
+) -> impl Iterator<Item = (CallId, &'a Report)> {
+    attempts
+        .take(LOOKED_AT)
+        .filter_map(|(call, attempts)| Some((call, attempts.progress.as_ref()?)))
+        .take(SHOWN)
 }
 
 /// Which instance is meant.
@@ -175,6 +218,7 @@ pub(crate) struct Glimpse {
     /// Only of one that has ended.
     pub(crate) last_turn: Option<Turn>,
     pub(crate) first_message: Option<Event>,
+    pub(crate) reports: Reports,
 }
 
 /// Where a store stands when it is opened.

@@ -25,6 +25,7 @@ mod loss;
 mod overload;
 mod patches;
 mod polling;
+mod progress;
 mod purge;
 mod query;
 mod restart;

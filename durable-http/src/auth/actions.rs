@@ -14,7 +14,8 @@ pub enum Action {
     Input,
     /// See its output, once it has ended.
     Output,
-    /// See what happened in it, and the report of a problem that stops it.
+    /// See what happened in it, how far its activities have come, and the report of a problem that
+    /// stops it.
     History,
     /// Raise an external event.
     Raise,

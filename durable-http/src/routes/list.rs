@@ -56,7 +56,7 @@ async fn shown(exchange: &Exchange<'_>) -> Shown {
         input: exchange.query.flag("showinput").unwrap_or(true)
             && exchange.may(Action::Input, None).await,
         output: exchange.may(Action::Output, None).await,
-        problem: exchange.may(Action::History, None).await,
+        history: exchange.may(Action::History, None).await,
     }
 }
 

@@ -17,11 +17,12 @@ pub(super) async fn status(
     id: &str,
 ) -> Result<Response<ResponseBody>, ApiError> {
     let status = exchange.find(id).await?;
+    let has_history = status.problem().is_some() || status.progress().next().is_some();
     let shown = Shown {
         input: exchange.query.flag("showinput").unwrap_or(true)
             && exchange.may(Action::Input, Some(id)).await,
         output: exchange.may(Action::Output, Some(id)).await,
-        problem: status.problem().is_some() && exchange.may(Action::History, Some(id)).await,
+        history: has_history && exchange.may(Action::History, Some(id)).await,
     };
     let code = code(&exchange, &status);
     let mut response = json(code, &StatusObject::new(&status, shown));

@@ -270,6 +270,43 @@ async fn until(client: &Client, id: &str, is: impl Fn(&OrchestrationStatus) -> b
 }
 
 #[tokio::test]
+async fn how_far_activities_have_come_is_an_extra_key() {
+    let world = world().await;
+    let start = world.client.start_by_name("copies", "3");
+    start.id("c").await.expect("a start");
+    while world.status("c").await.progress().next().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let reply = world.admin(Method::GET, "/instances/c", "").await;
+    let mut progress = reply.json()["progress"].clone();
+    let reported = progress[0]["reportedTime"].take();
+    let reported = reported.as_str().expect("a time");
+    assert!(
+        reported.len() == 20 && reported.ends_with('Z'),
+        "{reported}"
+    );
+    let expected = json!([{
+        "call": 0,
+        "activity": "copy",
+        "attempt": 1,
+        "reportedTime": null,
+        "value": { "files": 3 },
+    }]);
+    assert_eq!(progress, expected);
+    // It may say more than what whoever holds the link is to know.
+    let linked = world.get(&reply.location()).await;
+    assert_eq!(keys(&linked), STATUS_KEYS);
+
+    let raised = world.client.raise_event("c", "Go", &1).await;
+    raised.expect("an event");
+    while !world.status("c").await.runtime_status().is_terminal() {
+        tokio::task::yield_now().await;
+    }
+    let ended = world.admin(Method::GET, "/instances/c", "").await;
+    assert_eq!(keys(&ended), STATUS_KEYS);
+}
+
+#[tokio::test]
 async fn steering_answers_404_then_410_then_400_then_202() {
     let world = world().await;
     world.waiting("w").await;

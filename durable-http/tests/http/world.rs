@@ -5,7 +5,8 @@ use std::convert::Infallible;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use durable_core::{
-    Client, EventError, OrchestrationContext, OrchestrationStatus, TaskHub, Worker, orchestrator,
+    Client, EventError, OrchestrationContext, OrchestrationStatus, Progress, TaskHub, Worker,
+    activity, orchestrator,
 };
 use durable_http::{HttpApi, HttpApiBuilder, ResponseBody};
 use hmac::{Hmac, KeyInit, Mac};
@@ -40,7 +41,9 @@ pub(crate) async fn world_on(
     let worker = worker
         .register::<echo>()
         .register::<wait>()
-        .register::<fail>();
+        .register::<fail>()
+        .register::<copy>()
+        .register::<copies>();
     let worker = worker.start().await.expect("a worker");
     let client = hub.client();
     let api = rules(HttpApi::builder(client.clone())).build();
@@ -70,6 +73,21 @@ pub(crate) async fn wait(ctx: OrchestrationContext, _input: Value) -> Result<Val
 #[orchestrator]
 pub(crate) async fn fail(message: String) -> Result<(), std::io::Error> {
     Err(std::io::Error::other(message))
+}
+
+/// Says how far it has come, and then has enough of it.
+#[activity]
+async fn copy(progress: Progress, files: u32) {
+    let reported = progress.report(&serde_json::json!({ "files": files }));
+    reported.expect("a report");
+    std::future::pending::<()>().await;
+}
+
+/// Copies so many files, until the event `Go`.
+#[orchestrator]
+async fn copies(ctx: OrchestrationContext, files: u32) -> Result<Value, EventError> {
+    let _copy = ctx.call_activity::<copy>(files).start();
+    ctx.wait_for_external_event("Go").await
 }
 
 /// An answer, taken apart.

@@ -87,7 +87,10 @@ pub(crate) async fn make(dir: &Path, numbers: Range<u64>, leave: Leave) -> Resul
 async fn arrive(client: &Client, member: Member) -> Result<(), AnyError> {
     loop {
         let status = client.status(member.id()).await?.ok_or("it is not there")?;
-        if status.custom_status::<String>()?.as_deref() == Some(THERE) {
+        let reports = member.kind == Kind::Labouring;
+        if status.custom_status::<String>()?.as_deref() == Some(THERE)
+            && (!reports || status.progress().next().is_some())
+        {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(2)).await;

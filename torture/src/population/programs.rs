@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use durable_core::{
-    ActivityError, EventError, NoError, OrchestrationContext, RetryPolicy, WorkerBuilder, activity,
-    orchestrator,
+    ActivityError, EventError, NoError, OrchestrationContext, Progress, RetryPolicy, WorkerBuilder,
+    activity, orchestrator,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +76,9 @@ async fn turn_text(blob: String) -> String {
 }
 
 #[activity]
-async fn hold_on(blob: String) -> String {
+async fn hold_on(progress: Progress, blob: String) -> String {
     if HOLDING.load(Ordering::Relaxed) {
+        progress.report(&blob.len()).ok();
         std::future::pending::<()>().await;
     }
     turned(&blob)

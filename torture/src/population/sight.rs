@@ -54,6 +54,8 @@ pub(crate) struct View {
     pub(crate) custom_status: Option<String>,
     pub(crate) failure: Option<String>,
     pub(crate) problem: Option<ProblemKind>,
+    /// What activities have reported.
+    pub(crate) progress: Vec<String>,
 }
 
 /// Everything else has ended by then, or never will.
@@ -211,6 +213,10 @@ fn view(status: &OrchestrationStatus) -> View {
         custom_status: status.custom_status_json().map(str::to_owned),
         failure: status.failure().map(|failure| failure.message().to_owned()),
         problem: status.problem().map(Problem::kind),
+        progress: status
+            .progress()
+            .map(|progress| format!("{}: {}", progress.activity_name(), progress.json()))
+            .collect(),
     }
 }
 

@@ -11,7 +11,10 @@ use super::keys::{self, RecordKey};
 use super::record::{Partial, chunk_key, show};
 use crate::history::{Event, Letter, Turn, decode_turn};
 use crate::id::{CallId, InstanceId, InstanceNumber};
-use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored, TimerKey};
+use crate::store::{
+    Attempts, Glimpse, Header, InstanceKey, LOOKED_AT, Reports, StoreError, Stored, TimerKey,
+    shown_reports,
+};
 
 /// The body of one record.
 fn body(kv: &impl KeyValue, key: RecordKey) -> Result<Option<Bytes>, StoreError> {
@@ -133,15 +136,25 @@ pub(super) fn instance(
         }
         Some(_) | None => false,
     };
-    for (key, body) in all(
-        kv,
-        &keys::attempts_of_execution(number, stored.header.execution),
-        usize::MAX,
-    )? {
-        let call = CallId(keys::trailing_u32(&key).unwrap_or_default());
-        stored.attempts.push((call, decode(&key, &body)?));
-    }
+    stored.attempts = attempts(kv, &stored.header, usize::MAX)?;
     Ok(Some(stored))
+}
+
+/// What is kept of the attempts at the calls of the current execution, in the order of the calls; at
+/// most `limit`.
+fn attempts(
+    kv: &impl KeyValue,
+    header: &Header,
+    limit: usize,
+) -> Result<Vec<(CallId, Attempts)>, StoreError> {
+    let of_execution = keys::attempts_of_execution(header.number, header.execution);
+    all(kv, &of_execution, limit)?
+        .into_iter()
+        .map(|(key, body)| {
+            let call = CallId(keys::trailing_u32(&key).unwrap_or_default());
+            Ok((call, decode(&key, &body)?))
+        })
+        .collect()
 }
 
 /// The messages of an instance from number `from` on, in order; at most `limit`.
@@ -267,7 +280,7 @@ pub(super) fn glimpse(
     id: &InstanceId,
     is_active: impl Fn(InstanceNumber) -> bool,
 ) -> Result<Option<Glimpse>, StoreError> {
-    let Some(summary) = summary(kv, id, is_active)? else {
+    let Some(summary) = summary(kv, id, &is_active)? else {
         return Ok(None);
     };
     let header = &summary.header;
@@ -282,15 +295,23 @@ pub(super) fn glimpse(
         Some(_) => None,
         None => first_message(kv, header.number)?,
     };
+    let mut reports = Reports::new();
+    // Only activities report, and who waits for one is active.
+    if !header.status.is_terminal() && is_active(header.number) {
+        let attempts = attempts(kv, header, LOOKED_AT)?;
+        let shown = shown_reports(attempts.iter().map(|(call, attempts)| (*call, attempts)));
+        reports.extend(shown.map(|(call, report)| (call, report.clone())));
+    }
     Ok(Some(Glimpse {
         first_turn,
         last_turn,
         first_message,
+        reports,
         ..summary
     }))
 }
 
-/// The same without what it was given and has returned. The header of one that is active may lag
+/// The same without what it was given and has returned, and what its activities report. The header of one that is active may lag
 /// behind its history.
 pub(super) fn summary(
     kv: &impl KeyValue,
@@ -314,6 +335,7 @@ pub(super) fn summary(
         first_turn: None,
         last_turn: None,
         first_message: None,
+        reports: Reports::new(),
     }))
 }
 
