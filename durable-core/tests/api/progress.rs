@@ -386,3 +386,41 @@ async fn in_virtual_time_it_is_the_same() {
     let instance = client.instance::<tells>("x").unwrap();
     assert_eq!(soon(instance.wait_for_completion()).await.unwrap(), 2);
 }
+
+#[orchestrator]
+async fn watches(ctx: OrchestrationContext) -> Result<u32, ActivityError<String>> {
+    ctx.call_activity::<told>(())
+        .retry(RetryPolicy::fixed(2, Duration::ZERO))
+        .heartbeat_timeout(Duration::from_secs(30))
+        .await
+}
+
+#[tokio::test]
+async fn a_mock_reports_and_each_report_is_a_sign_of_life() {
+    let hub = TestHub::builder().register::<watches>();
+    let hub = hub.mock_with::<told, _>(async |ctx: ActivityContext, ()| {
+        let progress = ctx.progress();
+        let from = progress.last::<u32>().unwrap().unwrap_or(0);
+        for n in from..10 {
+            progress.report(&(n + 1)).unwrap();
+            if ctx.attempt() == 1 && n == 6 {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
+        Ok(from)
+    });
+    let hub = soon(hub.start()).await.unwrap();
+    let began = hub.now();
+    let client = hub.client();
+    let instance = client.start_orchestration::<watches>(()).id("x");
+    let instance = instance.await.unwrap();
+    for (seconds, shown) in [(0, (1, 1)), (21, (1, 2)), (100, (1, 7))] {
+        hub.advance(Duration::from_secs(seconds)).await.unwrap();
+        status_that_shows(&client, &[shown]).await;
+    }
+    assert_eq!(soon(instance.wait_for_completion()).await.unwrap(), 7);
+    // Six pauses, silence, and the other three.
+    let took = hub.now().duration_since(began).unwrap();
+    assert_eq!(took.as_secs(), 6 * 20 + 30 + 3 * 20);
+}
