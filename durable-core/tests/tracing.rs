@@ -125,6 +125,7 @@ async fn what_is_logged_is_heard_once() {
     // Before any line was passed.
     a_line_first_passed_in_a_replay_is_heard_when_it_is_new().await;
     each_line_is_heard_once_also_across_restarts().await;
+    a_history_that_becomes_long_is_warned_of_once().await;
     // Nor by somebody who does not say who it is: what is dropped in an eviction goes on.
     let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
     assert_eq!(log.matches("goodbye").count(), 3, "{log}");
@@ -141,6 +142,36 @@ async fn a_line_first_passed_in_a_replay_is_heard_when_it_is_new() {
     instance.raise_event("b", &()).await.unwrap();
     soon(instance.wait_for_completion()).await.unwrap();
     assert_eq!(lines("late"), LINES[2..]);
+}
+
+/// Takes seven events, which with its start makes eight.
+#[orchestrator]
+async fn listener(ctx: OrchestrationContext) {
+    for _ in 0..7 {
+        let () = ctx.wait_for_external_event("a").await.unwrap();
+    }
+}
+
+async fn a_history_that_becomes_long_is_warned_of_once() {
+    let warned = || {
+        let lines = lines("long");
+        lines
+            .iter()
+            .filter(|line| line.contains("becomes too long"))
+            .count()
+    };
+    let hub = TaskHub::options().max_history(8).open_in_memory();
+    let hub = hub.await.unwrap();
+    let start = hub.client().start_orchestration::<listener>(());
+    let instance = start.id("long").await.unwrap();
+    for event in 1..=7 {
+        // At three quarters it is said, whoever has counted before.
+        let worker = hub.worker().register::<listener>().start().await.unwrap();
+        instance.raise_event("a", &()).await.unwrap();
+        assert_eq!(warned(), usize::from(event >= 6), "{event}");
+        worker.shutdown().await;
+    }
+    soon(instance.wait_for_completion()).await.unwrap();
 }
 
 async fn each_line_is_heard_once_also_across_restarts() {

@@ -316,6 +316,36 @@ async fn tried(policy: &RetryPolicy, children: bool, is_killed: bool) -> (Vec<St
 }
 
 #[tokio::test]
+async fn how_long_an_attempt_may_take() {
+    let hub = TestHub::builder().skip_time(false).register::<tries>();
+    let hub = hub.mock_async::<charge, _>(async |_| std::future::pending().await);
+    let mut hub = soon(hub.start()).await.unwrap();
+    let policy = RetryPolicy::fixed(2, HOUR);
+    let start = hub.client().start_orchestration::<tries>(policy);
+    let instance = start.await.unwrap();
+    // The attempt that was killed is made again and has its whole hour, and so has the second.
+    hub.advance(HOUR / 2).await.unwrap();
+    hub.restart().await.unwrap();
+    let second = Duration::from_secs(1);
+    for (passes, attempts, is_over) in [
+        (HOUR.saturating_sub(second), 2, false),
+        (2 * second, 2, false),
+        (HOUR, 3, false),
+        (HOUR.saturating_sub(2 * second), 3, false),
+        (2 * second, 3, true),
+    ] {
+        hub.advance(passes).await.unwrap();
+        assert_eq!(hub.calls::<charge>().len(), attempts);
+        let status = instance.status().await.unwrap().unwrap();
+        assert_eq!(status.runtime_status().is_terminal(), is_over);
+    }
+    match soon(instance.wait_for_completion()).await {
+        Err(OrchestrationError::Application(ActivityError::TimedOut(_))) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn when_the_next_attempt_is_due_and_how_many_there_were() {
     let odd = Duration::from_millis(90_001);
     let mut lengths = Vec::new();
@@ -475,10 +505,13 @@ async fn which_execution_it_is_in_and_what_was_not_taken_yet() {
     let input = (0, Vec::new());
     let start = hub.client().start_orchestration::<rounds>(input).id("x");
     let instance = start.await.unwrap();
-    for n in 1..=4 {
-        instance.raise_event("N", &n).await.unwrap();
-    }
-    for _ in 0..24 {
+    for round in 0..24 {
+        // They come again, and are the same: also in executions that have not taken them.
+        for n in 1..=4 {
+            let (client, id) = (hub.client(), format!("event {n}"));
+            let raised = client.raise_event_once("x", &id, "N", &n).await;
+            assert!(raised.is_ok() || round == 23, "{raised:?}");
+        }
         assert!(hub.history("x").await.unwrap().len() < 20);
         hub.restart().await.unwrap();
         hub.advance(DAY / 2).await.unwrap();
