@@ -12,7 +12,7 @@ fn every_hub_that_is_kept_opens_and_goes_on() {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{complaints}");
     assert!(
-        said.contains("golden: hubs=2 instances=52 wrong=0"),
+        said.contains("golden: hubs=2 instances=64 wrong=0"),
         "{said}"
     );
 }

@@ -6,7 +6,7 @@ use super::verdict::{Finding, Verdict, is_right};
 use crate::population::child::Looked;
 use crate::population::{Seen, Sight};
 
-const COUNT: u64 = 26;
+const COUNT: u64 = 32;
 
 /// What is seen of a small hub, made and looked at as it is damaged otherwise.
 fn whole() -> Sight {

@@ -181,7 +181,10 @@ fn ends_right(member: Member, ended: Option<&Seen>) -> bool {
         | Kind::Labouring
         | Kind::Told
         | Kind::Pending
-        | Kind::Foster => RuntimeStatus::Completed,
+        | Kind::Foster
+        | Kind::Parent
+        | Kind::Renewed
+        | Kind::Asking => RuntimeStatus::Completed,
     };
     let problem = (member.kind == Kind::Orphan).then_some(ProblemKind::OrchestratorNotRegistered);
     let Some(Seen::View(view)) = ended else {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use durable_core::{Client, Orchestrator, StartError, TaskHub};
@@ -45,13 +46,20 @@ pub(crate) async fn make(dir: &Path, numbers: Range<u64>, leave: Leave) -> Resul
         Kind::Labouring,
         Kind::Retrying,
         Kind::Told,
+        Kind::Parent,
+        Kind::Renewed,
     ];
     start(&client, of(&open)).await?;
+    let asking = of(&[Kind::Asking]);
+    start(&client, asking.clone()).await?;
     let waits = ended
         .iter()
         .map(|member| client.wait_for_completion(member.id()));
     try_join_all(waits).await?;
     try_join_all(of(&open).iter().map(|member| arrive(&client, *member))).await?;
+    while programs::ASKING.load(Ordering::Relaxed) < asking.len() {
+        tokio::time::sleep(GLANCE).await;
+    }
     let terminated = of(&[Kind::Terminated]);
     let ends = terminated
         .iter()
@@ -83,6 +91,9 @@ pub(crate) async fn make(dir: &Path, numbers: Range<u64>, leave: Leave) -> Resul
     Ok(())
 }
 
+/// Between two looks at what makes itself known to nobody.
+const GLANCE: Duration = Duration::from_millis(2);
+
 /// Waits until it has come as far as it is to be left.
 async fn arrive(client: &Client, member: Member) -> Result<(), AnyError> {
     loop {
@@ -93,7 +104,7 @@ async fn arrive(client: &Client, member: Member) -> Result<(), AnyError> {
         {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(GLANCE).await;
     }
 }
 
@@ -115,6 +126,9 @@ pub(crate) async fn start_one(client: &Client, member: Member) -> Result<(), Sta
         Kind::Told => start_as::<programs::gather>(client, member).await,
         Kind::Orphan => start_as::<programs::orphan>(client, member).await,
         Kind::Foster => start_as::<programs::foster>(client, member).await,
+        Kind::Parent => start_as::<programs::beget>(client, member).await,
+        Kind::Renewed => start_as::<programs::renew>(client, member).await,
+        Kind::Asking => start_as::<programs::ask>(client, member).await,
     }
 }
 
@@ -122,9 +136,10 @@ async fn start_as<O: Orchestrator<Input = Task>>(
     client: &Client,
     member: Member,
 ) -> Result<(), StartError> {
-    client
-        .start_orchestration::<O>(member.task())
-        .id(member.id())
-        .await?;
+    let mut start = client.start_orchestration::<O>(member.task());
+    if member.kind == Kind::Parent {
+        start = start.tag("who", "parent").tag("n", member.n.to_string());
+    }
+    start.id(member.id()).await?;
     Ok(())
 }

@@ -44,9 +44,15 @@ pub(crate) enum Kind {
     Purged,
     /// It has ended, and is to go.
     Leaving,
+    /// It waits for a child, which sleeps and has told it so; on a path that was patched; tagged.
+    Parent,
+    /// It has continued as new, and sleeps.
+    Renewed,
+    /// An activity that has asked to be asked again is under way.
+    Asking,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 16] = [
     Kind::Completed,
     Kind::Failed,
     Kind::Terminated,
@@ -60,6 +66,9 @@ const KINDS: [Kind; 13] = [
     Kind::Foster,
     Kind::Purged,
     Kind::Leaving,
+    Kind::Parent,
+    Kind::Renewed,
+    Kind::Asking,
 ];
 
 /// One instance.
@@ -97,6 +106,15 @@ impl Member {
         format!("{:?}-{}", self.kind, self.n).to_lowercase()
     }
 
+    /// Who sleeps, if it waits for that.
+    fn sleeper(self) -> String {
+        if self.kind == Kind::Parent {
+            programs::child_of(&self.id())
+        } else {
+            self.id()
+        }
+    }
+
     fn task(self) -> programs::Task {
         // Repeated, so that a repository can keep it in little space; not in step with any page.
         const PERIOD: usize = 997;
@@ -125,6 +143,9 @@ impl Member {
             Kind::Completed | Kind::Pending => programs::turned(&programs::turned(&once)),
             Kind::Due | Kind::Foster => once,
             Kind::Sleeping => once + &self.notes()[0],
+            Kind::Parent => programs::turned(&(once + &self.notes()[0])),
+            Kind::Renewed => programs::turned(&once) + &self.notes()[0],
+            Kind::Asking => once + programs::LEFT,
             Kind::Labouring => programs::turned(&[once.clone(), once].concat()),
             Kind::Told => return Some(self.output_of_notes(&self.notes())),
             Kind::Failed

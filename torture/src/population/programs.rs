@@ -3,12 +3,12 @@
 //! Histories of these are kept in the repository (`golden`): what one of them asks for must never
 //! change. A new kind of history is a new program.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use durable_core::{
-    ActivityError, EventError, NoError, OrchestrationContext, Progress, RetryPolicy, WorkerBuilder,
-    activity, orchestrator,
+    ActivityError, EventError, NoError, OrchestrationContext, Poll, Progress, Resumed, RetryPolicy,
+    SubOrchestrationError, WorkerBuilder, activity, orchestrator,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub(super) const WAKE: &str = "Wake";
 /// The events that a [`gather`] waits for, and how many.
 pub(crate) const NOTE: &str = "Note";
 pub(super) const NOTES: u32 = 3;
+/// The event by which a [`beget`] knows that its child is there.
+const READY: &str = "Ready";
 
 /// How long a [`doze`] takes: long enough to be left asleep.
 pub(super) const NAP: Duration = Duration::from_secs(3);
@@ -52,6 +54,14 @@ pub(super) enum Unfinished {
     Stubborn(#[from] ActivityError<Stubborn>),
     #[error(transparent)]
     Event(#[from] EventError),
+    #[error("the child: {0}")]
+    Child(String),
+}
+
+impl From<SubOrchestrationError<Self>> for Unfinished {
+    fn from(error: SubOrchestrationError<Self>) -> Self {
+        Self::Child(error.to_string())
+    }
 }
 
 /// Why an attempt at [`insist`] fails.
@@ -158,6 +168,73 @@ pub(super) async fn gather(ctx: OrchestrationContext, task: Task) -> Result<Stri
     Ok(ctx.call_activity::<turn_text>(blob).await?)
 }
 
+/// The child of an instance of this id.
+pub(super) fn child_of(id: &str) -> String {
+    format!("child of {id}")
+}
+
+/// A child that says when it is there, and wakes it when it is woken.
+#[orchestrator]
+pub(super) async fn beget(ctx: OrchestrationContext, task: Task) -> Result<String, Unfinished> {
+    let id = child_of(ctx.instance_id().as_str());
+    let child = ctx.call_sub_orchestrator::<follow>(task);
+    let child = child.id(id).tag("who", "child").start();
+    ctx.wait_for_external_event::<()>(READY).await?;
+    if ctx.patched("settled") {
+        ctx.set_custom_status(THERE).ok();
+    }
+    let blob = child.await?;
+    Ok(ctx.call_activity::<turn_text>(blob).await?)
+}
+
+/// What has a parent, and tells it.
+#[orchestrator]
+pub(super) async fn follow(ctx: OrchestrationContext, task: Task) -> Result<String, Unfinished> {
+    let blob = ctx.call_activity::<turn_text>(task.blob).await?;
+    if let Some(parent) = ctx.parent() {
+        ctx.raise_event(parent.id, READY, &()).ok();
+    }
+    Ok(blob + &ctx.wait_for_external_event::<String>(WAKE).await?)
+}
+
+/// Continues as new, twice.
+#[orchestrator]
+pub(super) async fn renew(ctx: OrchestrationContext, task: Task) -> Result<String, Unfinished> {
+    if ctx.execution_id().generation() < 2 {
+        let blob = ctx.call_activity::<turn_text>(task.blob).await?;
+        let task = Task { blob, ..task };
+        return ctx.continue_as_new::<renew, _>(task).await;
+    }
+    ctx.set_custom_status(THERE).ok();
+    Ok(task.blob + &ctx.wait_for_external_event::<String>(WAKE).await?)
+}
+
+/// What [`ask_again`] leaves to its next attempt.
+pub(super) const LEFT: &str = "left";
+
+/// How many attempts at [`ask_again`] are held.
+pub(super) static ASKING: AtomicUsize = AtomicUsize::new(0);
+
+#[activity]
+async fn ask_again(Resumed(left): Resumed<String>, blob: String) -> Poll<String, String> {
+    let holding = HOLDING.load(Ordering::Relaxed);
+    match left {
+        None if holding => return Poll::again(Duration::ZERO, LEFT.to_owned()),
+        Some(_) if holding => {
+            ASKING.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        }
+        None | Some(_) => {}
+    }
+    Poll::Done(turned(&blob) + &left.unwrap_or_default())
+}
+
+/// An activity that goes on from what it has left.
+#[orchestrator]
+pub(super) async fn ask(ctx: OrchestrationContext, task: Task) -> Result<String, Unfinished> {
+    Ok(ctx.call_activity::<ask_again>(task.blob).await?)
+}
+
 /// No worker ever has it.
 #[orchestrator]
 pub(super) async fn orphan(ctx: OrchestrationContext, task: Task) -> Result<String, Unfinished> {
@@ -183,4 +260,9 @@ pub(crate) fn registered(worker: WorkerBuilder) -> WorkerBuilder {
         .register::<labour>()
         .register::<persist>()
         .register::<gather>()
+        .register::<beget>()
+        .register::<follow>()
+        .register::<renew>()
+        .register::<ask_again>()
+        .register::<ask>()
 }

@@ -56,6 +56,8 @@ pub(crate) struct View {
     pub(crate) problem: Option<ProblemKind>,
     /// What activities have reported.
     pub(crate) progress: Vec<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) execution: u32,
 }
 
 /// Everything else has ended by then, or never will.
@@ -156,15 +158,20 @@ async fn end(client: &Client, member: Member) -> Seen {
         | Kind::Retrying
         | Kind::Told
         | Kind::Pending
-        | Kind::Foster => client.wait_for_completion(&*id).await,
+        | Kind::Foster
+        | Kind::Parent
+        | Kind::Renewed
+        | Kind::Asking => client.wait_for_completion(&*id).await,
     })
 }
 
 async fn tell(client: &Client, member: Member) -> Result<(), String> {
     let id = member.id();
     match member.kind {
-        Kind::Sleeping => {
-            let raised = client.raise_event(id, WAKE, &member.notes()[0]).await;
+        Kind::Sleeping | Kind::Renewed | Kind::Parent => {
+            let raised = client
+                .raise_event(member.sleeper(), WAKE, &member.notes()[0])
+                .await;
             raised.map_err(|error| explain(&error))
         }
         Kind::Retrying => {
@@ -181,7 +188,8 @@ async fn tell(client: &Client, member: Member) -> Result<(), String> {
         | Kind::Pending
         | Kind::Orphan
         | Kind::Foster
-        | Kind::Purged => Ok(()),
+        | Kind::Purged
+        | Kind::Asking => Ok(()),
     }
 }
 
@@ -217,6 +225,8 @@ fn view(status: &OrchestrationStatus) -> View {
             .progress()
             .map(|progress| format!("{}: {}", progress.activity_name(), progress.json()))
             .collect(),
+        tags: status.tags().clone(),
+        execution: status.execution_id().generation(),
     }
 }
 
