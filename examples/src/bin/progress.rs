@@ -38,8 +38,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     start.id("tonight").await?;
     let seen = rows_when(&hub, |rows| rows >= 100).await?;
     println!("{seen} of {ROWS} rows, and then the program is stopped");
-    // In the middle of the import, without waiting for it.
-    drop(worker);
+    // In the middle of the import: it is given no time to end.
+    worker.shutdown().await;
     hub.close().await?;
     let before = table.0.load(Ordering::SeqCst);
 
@@ -62,6 +62,7 @@ async fn open(directory: &Path, table: &Table) -> Result<(TaskHub, Worker), Box<
     let worker = hub
         .worker()
         .state(table.clone())
+        .shutdown_timeout(Duration::ZERO)
         .register::<nightly>()
         .register::<import>();
     Ok((hub, worker.start().await?))
