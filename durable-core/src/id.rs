@@ -182,6 +182,14 @@ pub(crate) const MAX_NAME: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct CallId(pub(crate) u32);
 
+/// A call of an activity, in the whole hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct ActivityKey {
+    pub(crate) number: InstanceNumber,
+    pub(crate) execution: ExecutionId,
+    pub(crate) call: CallId,
+}
+
 impl CallId {
     pub(crate) const MAX: u32 = i32::MAX as u32;
 }

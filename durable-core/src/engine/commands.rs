@@ -33,6 +33,7 @@ impl<R: Answer> Engine<R> {
             Command::Status { id } => self.look_at(&id, Want::Status(reply)),
             Command::Wait { id } => self.look_at(&id, Want::Wait(reply)),
             Command::Purge { id, number } => self.look_at(&id, Want::Purge(number, reply)),
+            Command::Retry { id } => self.on_id(id, Want::Retry(reply)),
             Command::Raise {
                 id,
                 name,
@@ -108,9 +109,11 @@ impl<R: Answer> Engine<R> {
             (Want::Letter(seq, letter), found) => self.post(found, seq, letter),
             (
                 Want::Mail(_)
+                | Want::Retry(_)
                 | Want::AttemptEnded { .. }
                 | Want::Reported(..)
                 | Want::Fire(_)
+                | Want::Suspect(_)
                 | Want::Load,
                 _,
             ) => {}
@@ -184,12 +187,17 @@ impl<R: Answer> Engine<R> {
     }
 
     pub(super) fn send(&mut self, id: InstanceId, mail: Mail<R>) {
+        self.on_id(id, Want::Mail(mail));
+    }
+
+    /// Goes on with an instance, loading it if need be.
+    fn on_id(&mut self, id: InstanceId, want: Want<R>) {
         if let Some(number) = self.ids.get(&id) {
-            self.on_number(*number, Want::Mail(mail));
+            self.on_number(*number, want);
         } else if self.purges.is_gone(&id) {
-            self.refuse(vec![Want::Mail(mail)], &Response::NotFound);
+            self.refuse(vec![want], &Response::NotFound);
         } else {
-            self.fetch_instance(InstanceKey::Id(id), Want::Mail(mail));
+            self.fetch_instance(InstanceKey::Id(id), want);
         }
     }
 }

@@ -45,6 +45,11 @@ impl<R: Answer> Engine<R> {
                 false
             }
             Want::Fire(timer) => fire(&mut self.work, instance, timer),
+            Want::Suspect(key) => {
+                begin_suspect(&mut self.work, instance, key);
+                false
+            }
+            Want::Retry(reply) => return self.retry(number, reply),
             // Another worker has begun while this was being loaded, and makes the attempt again.
             Want::AttemptEnded { .. }
             | Want::Load
@@ -80,6 +85,39 @@ impl<R: Answer> Engine<R> {
         let changed = set_problem(instance, Some(problem), self.work.now);
         self.work.summarise(instance, changed);
         self.make_ready(number, false);
+    }
+
+    /// If it is one's turn.
+    pub(super) fn begin_suspect(&mut self) {
+        if self.work.takes_new()
+            && let Some(key) = self.work.suspects.next(self.work.now)
+        {
+            self.on_number(key.number, Want::Suspect(key));
+        }
+    }
+
+    /// An instance with a problem goes on as if it had none, and shows if it still has.
+    fn retry(&mut self, number: InstanceNumber, reply: R) {
+        let Some(instance) = self.instances.get_mut(&number) else {
+            return;
+        };
+        if matches!(instance.body, Body::Ended) {
+            let status = instance.header.status;
+            return self.work.reply(reply, Response::Ended(status));
+        }
+        let execution = instance.header.execution;
+        for key in self.work.suspects.forgive(number) {
+            if matches!(instance.body, Body::Live(_)) && key.execution == execution {
+                self.work.dispatch(instance, key.call);
+            }
+        }
+        let changed = self.work.reconsider_calls(instance);
+        self.work.summarise(instance, changed);
+        if matches!(instance.body, Body::Parked) && self.work.registry.is_some() {
+            self.to_load.push_back(number);
+            self.load_some();
+        }
+        self.work.reply(reply, Response::Done);
     }
 
     fn now_for_timers(&self) -> Timestamp {
@@ -150,6 +188,20 @@ pub(super) fn insert_first<R>(instance: &mut Instance<R>, mail: Mail<R>) {
     instance.mailbox.insert(place, mail);
 }
 
+/// Unless it has ended meanwhile, or does not go on.
+fn begin_suspect<R>(work: &mut Work<R>, instance: &mut Instance<R>, key: ActivityKey) {
+    let call = key.call;
+    let is_wanted = key.execution == instance.header.execution
+        && matches!(instance.body, Body::Live(_))
+        && !instance.answered().contains(&call);
+    if is_wanted {
+        work.dispatch(instance, call);
+    }
+    if !work.running.contains_key(&key) {
+        work.suspects.pass(&key);
+    }
+}
+
 fn attempt_ended<R>(
     work: &mut Work<R>,
     instance: &mut Instance<R>,
@@ -158,6 +210,7 @@ fn attempt_ended<R>(
     progress: Option<Payload>,
 ) -> bool {
     let attempt = work.running.remove(&key);
+    work.suspects.acquit(&key);
     let call = key.call;
     let outstanding = matches!(
         instance.outstanding.get(call),

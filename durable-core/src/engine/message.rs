@@ -8,7 +8,8 @@ use crate::activity::Attempted;
 use crate::engine::commit::Size;
 use crate::failure::FailureDetails;
 use crate::history::{Action, Event, Tags, Turn};
-use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
+pub(crate) use crate::id::ActivityKey;
+use crate::id::{EventName, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::InlineStep;
@@ -90,6 +91,10 @@ pub(crate) enum Command {
         /// Only the instance of this number, if one is given.
         number: Option<InstanceNumber>,
     },
+    /// Has what keeps an instance from going on be looked at again.
+    Retry {
+        id: InstanceId,
+    },
 }
 
 impl Command {
@@ -101,7 +106,8 @@ impl Command {
             | Self::Terminate { id, .. }
             | Self::Status { id }
             | Self::Wait { id }
-            | Self::Purge { id, .. } => id,
+            | Self::Purge { id, .. }
+            | Self::Retry { id } => id,
         }
     }
 
@@ -113,7 +119,8 @@ impl Command {
             Self::Terminate { .. }
             | Self::Status { .. }
             | Self::Wait { .. }
-            | Self::Purge { .. } => 0,
+            | Self::Purge { .. }
+            | Self::Retry { .. } => 0,
         }
     }
 }
@@ -238,14 +245,6 @@ pub(super) fn terminated(reason: Option<&str>) -> FailureDetails {
         "terminated",
         reason,
     )
-}
-
-/// A call of an activity, in the whole hub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ActivityKey {
-    pub(crate) number: InstanceNumber,
-    pub(crate) execution: ExecutionId,
-    pub(crate) call: CallId,
 }
 
 /// What the shell does once the commit it waits for is durable.

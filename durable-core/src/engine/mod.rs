@@ -30,6 +30,7 @@ mod registered;
 #[cfg(feature = "testing")]
 mod rehearsal;
 mod residence;
+mod suspects;
 mod timers;
 #[cfg(test)]
 mod timing;
@@ -45,13 +46,14 @@ use crate::history::Letter;
 use crate::id::{InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::Problem;
-use crate::store::{InstanceKey, Recovered, Stored, TimerKey};
+use crate::store::{InstanceKey, Op, Recovered, Stored, TimerKey};
 use crate::time::Timestamp;
 
 use self::instance::{Body, Instance};
 use self::mailbox::Mail;
 use self::post::Post;
 use self::purge::Purges;
+use self::suspects::Suspects;
 use self::timers::Timers;
 use self::waiters::Waiters;
 use self::work::Work;
@@ -64,6 +66,8 @@ pub(crate) use self::message::{
 };
 #[cfg(feature = "testing")]
 pub(crate) use self::rehearsal::rehearse;
+#[cfg(feature = "simulation")]
+pub(crate) use self::suspects::{RESTLESS, WATCHED};
 pub(crate) use self::work::OnForeignWake;
 
 /// The most bytes a custom status may have as JSON; a summary must fit in one record.
@@ -109,6 +113,8 @@ pub(crate) struct Config {
     /// How many times as large as what is in use the files may become before they are compacted;
     /// 0: any number.
     pub(crate) compaction_factor: u64,
+    /// So many crashes of its own and an activity is not begun any more; 0: always.
+    pub(crate) poison_after: u32,
 }
 
 impl Default for Config {
@@ -131,6 +137,7 @@ impl Default for Config {
             max_outstanding: 100_000,
             max_history: 1_000_000,
             compaction_factor: 3,
+            poison_after: 3,
         }
     }
 }
@@ -206,6 +213,7 @@ enum Want<R> {
     Wait(R),
     /// Only of this number, if one is given.
     Purge(Option<InstanceNumber>, R),
+    Retry(R),
     Mail(Mail<R>),
     Letter(u64, Letter),
     AttemptEnded {
@@ -216,6 +224,8 @@ enum Want<R> {
     },
     Reported(Reported, R),
     Fire(TimerKey),
+    /// It is the turn of this suspect.
+    Suspect(ActivityKey),
     Load,
 }
 
@@ -232,6 +242,7 @@ impl<R: Answer> Engine<R> {
             letters,
             signing_key: _,
             hub,
+            suspicion,
         } = recovered;
         Self {
             work: Work {
@@ -253,6 +264,7 @@ impl<R: Answer> Engine<R> {
                 waiters: Waiters::default(),
                 active: active.into_iter().collect(),
                 post: Post::recovered(letters),
+                suspects: Suspects::recovered(suspicion, config.poison_after),
             },
             ids: BTreeMap::new(),
             instances: BTreeMap::new(),
@@ -304,6 +316,7 @@ impl<R: Answer> Engine<R> {
         self.purge_waiting();
         self.load_some();
         self.fire_due();
+        self.work.suspects.advance(now);
     }
 
     /// Tells the time alone.
@@ -324,13 +337,20 @@ impl<R: Answer> Engine<R> {
     /// When it wants to be told the time again, if nothing else happens.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.work.registry.as_ref()?;
-        self.work.timers.next_due()
+        let dues = [self.work.timers.next_due(), self.work.suspects.deadline()];
+        dues.into_iter().flatten().min()
     }
 
     /// Whether there is something to do now without any input.
     pub(crate) fn has_work(&self) -> bool {
         let unsealed = !self.work.ops.is_empty() || !self.work.effects.is_empty();
-        !self.ready.is_empty() || !self.work.post.is_empty() || unsealed || self.has_reads()
+        let unsealed = unsealed || self.work.suspects.is_changed();
+        let suspect = self.work.takes_new() && self.work.suspects.can_begin();
+        !self.ready.is_empty()
+            || !self.work.post.is_empty()
+            || unsealed
+            || suspect
+            || self.has_reads()
     }
 
     /// Whether something of that needs no commit.
@@ -372,6 +392,7 @@ impl<R: Answer> Engine<R> {
                 self.work.worker = worker;
                 self.work.registry = Some(registry);
                 self.work.draining = false;
+                self.work.suspects.worker_started(self.work.now);
                 self.wake_all();
             }
             Input::WorkerDraining => self.work.draining = true,
@@ -383,6 +404,18 @@ impl<R: Answer> Engine<R> {
                 self.purge_waiting();
             }
         }
+    }
+
+    /// The hub is closed in good order: nothing new is begun.
+    pub(crate) fn close(&mut self) {
+        self.work.draining = true;
+        self.work.suspects.worker_stopped();
+    }
+
+    /// The suspect that counts as running alone.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn alone(&self) -> Option<ActivityKey> {
+        self.work.suspects.alone()
     }
 
     /// Answers once everything before is durable.
@@ -422,6 +455,7 @@ impl<R: Answer> Engine<R> {
         self.work.registry = None;
         self.work.draining = false;
         self.work.running.clear();
+        self.work.suspects.worker_stopped();
         self.to_load.clear();
         let live: Vec<_> = self
             .instances
@@ -454,6 +488,7 @@ impl<R: Answer> Engine<R> {
         if let Some(reads) = self.seal_reads() {
             return Some(reads);
         }
+        self.begin_suspect();
         let limit = self.work.config.full_commit();
         loop {
             self.hand_on_letters();
@@ -487,6 +522,9 @@ impl<R: Answer> Engine<R> {
                     effects,
                 });
             }
+        }
+        if let Some(suspicion) = self.work.suspects.take_changed() {
+            self.work.ops.push(Op::SetSuspicion(Box::new(suspicion)));
         }
         // Also of turns that came to nothing.
         let size = std::mem::take(&mut self.work.size);

@@ -168,7 +168,8 @@ impl<R: Answer> Engine<R> {
                 | Want::Status(reply)
                 | Want::Wait(reply)
                 | Want::Purge(_, reply)
-                | Want::Reported(_, reply) => Some(reply),
+                | Want::Reported(_, reply)
+                | Want::Retry(reply) => Some(reply),
                 Want::Mail(mail) => mail.reply,
                 // What could not be read may be there another time.
                 Want::Letter(seq, _) => {
@@ -179,6 +180,11 @@ impl<R: Answer> Engine<R> {
                 }
                 Want::AttemptEnded { key, .. } => {
                     self.work.running.remove(&key);
+                    self.work.suspects.acquit(&key);
+                    None
+                }
+                Want::Suspect(key) => {
+                    self.work.suspects.pass(&key);
                     None
                 }
                 Want::Fire(_) | Want::Load => None,

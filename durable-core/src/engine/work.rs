@@ -20,6 +20,7 @@ use super::commit::Size;
 use super::instance::{Body, Instance};
 use super::message::{ActivityKey, Dispatch, Effect, Reported, Response, WorkerId};
 use super::post::Post;
+use super::suspects::Suspects;
 use super::timers::Timers;
 use super::waiters::Waiters;
 
@@ -55,6 +56,7 @@ pub(super) struct Work<R> {
     pub(super) active: BTreeSet<InstanceNumber>,
     /// Letters between instances.
     pub(super) post: Post,
+    pub(super) suspects: Suspects,
 }
 
 impl<R> Work<R> {
@@ -138,6 +140,11 @@ impl<R> Work<R> {
         }
     }
 
+    /// Whether new attempts are begun.
+    pub(super) fn takes_new(&self) -> bool {
+        self.registry.is_some() && !self.draining
+    }
+
     /// Whether a worker that has made an attempt is still the one that runs.
     pub(super) fn is_current(&self, worker: WorkerId) -> bool {
         if planted!(ForgetFence | TakeAnswerOfStoppedWorker) {
@@ -210,35 +217,44 @@ impl<R> Work<R> {
                 if self.running.remove(&key).is_some() {
                     self.effects.push(Effect::CancelActivity(key));
                 }
-                self.reconsider_missing(instance);
+                self.suspects.acquit(&key);
+                self.reconsider_calls(instance);
             }
         }
     }
 
-    /// With the last call of a missing activity that problem is gone.
-    fn reconsider_missing(&self, instance: &mut Instance<R>) {
-        let kind = instance
-            .header
-            .problem
-            .as_ref()
-            .map(|(problem, _)| problem.kind());
-        let Some(registry) = self
-            .registry
-            .as_ref()
-            .filter(|_| kind == Some(ProblemKind::ActivityNotRegistered))
-        else {
-            return;
+    /// With the last call that cannot be made the problem of it is gone. Says whether that changed
+    /// anything.
+    pub(super) fn reconsider_calls(&self, instance: &mut Instance<R>) -> bool {
+        let problem = instance.header.problem.as_ref();
+        let of_calls = matches!(
+            problem.map(|(problem, _)| problem.kind()),
+            Some(ProblemKind::ActivityNotRegistered | ProblemKind::PoisonedActivity)
+        );
+        if !of_calls || self.registry.is_none() {
+            return false;
+        }
+        let hindrance = |(call, pending)| self.hindrance(instance, call, pending);
+        let problem = instance.outstanding.iter().find_map(hindrance);
+        set_problem(instance, problem, self.now)
+    }
+
+    /// What keeps a call from being made by the worker that runs.
+    fn hindrance(
+        &self,
+        instance: &Instance<R>,
+        call: CallId,
+        pending: &Pending,
+    ) -> Option<Problem> {
+        let Pending::Activity { name, inline, .. } = pending else {
+            return None;
         };
-        let missing = instance
-            .outstanding
-            .iter()
-            .find_map(|(_, pending)| match pending {
-                Pending::Activity { name, .. } if registry.find_activity(name).is_none() => {
-                    Some(no_activity(name))
-                }
-                Pending::Activity { .. } | Pending::Timer { .. } | Pending::Child { .. } => None,
-            });
-        set_problem(instance, missing, self.now);
+        let registry = self.registry.as_ref()?;
+        if !inline && registry.find_activity(name).is_none() {
+            return Some(no_activity(name));
+        }
+        let crashes = self.suspects.poison(&instance.key_of(call))?;
+        Some(poisoned(instance, call, name, crashes))
     }
 
     fn forget_attempts(&mut self, instance: &mut Instance<R>, call: CallId) {
@@ -258,17 +274,17 @@ impl<R> Work<R> {
     /// Has the next attempt at a call run once this commit is durable; nothing, if one runs or no
     /// worker takes new ones.
     pub(super) fn dispatch(&mut self, instance: &mut Instance<R>, call: CallId) {
-        let Some(Pending::Activity {
+        let Some(pending) = instance.outstanding.get(call).filter(|_| self.takes_new()) else {
+            return;
+        };
+        let Pending::Activity {
             name,
             input,
             options,
             inline,
-            since: _,
-        }) = instance.outstanding.get(call)
+            since,
+        } = pending
         else {
-            return;
-        };
-        let Some(registry) = self.registry.as_ref().filter(|_| !self.draining) else {
             return;
         };
         // The code of an inline step is where the live orchestrator made the call.
@@ -276,8 +292,7 @@ impl<R> Work<R> {
             Body::Live(watched) if *inline => watched.inline(call),
             Body::Live(_) | Body::Fresh | Body::Parked | Body::Ended => None,
         };
-        if !inline && registry.find_activity(name).is_none() {
-            let problem = no_activity(name);
+        if let Some(problem) = self.hindrance(instance, call, pending) {
             set_problem(instance, Some(problem), self.now);
             return;
         }
@@ -295,6 +310,10 @@ impl<R> Work<R> {
             .and_then(|attempts| Some(attempts.progress.as_ref()?.progress.clone()))
             .filter(|_| !planted!(ForgetProgress));
         if self.running.contains_key(&key) && !planted!(DispatchTwice) {
+            return;
+        }
+        let begin = before.and_then(|attempts| attempts.due).unwrap_or(*since);
+        if !self.suspects.may_begin(key, begin, self.now) {
             return;
         }
         self.running.insert(key, attempt);
@@ -508,6 +527,19 @@ pub(super) fn timer_key<R>(
         call,
         kind,
     }
+}
+
+fn poisoned<R>(instance: &Instance<R>, call: CallId, activity: &str, crashes: u32) -> Problem {
+    let message = format!(
+        "activity `{activity}` (call {call}) is not begun any more: the process died {crashes} times while it ran"
+    );
+    let id = &instance.header.id;
+    let report = format!(
+        "{message}, each time as the only one that was suspected\n\
+         likely cause: it aborts, overflows the stack, takes more memory than there is, or runs when something else has the process killed\n\
+         remedy: mend the activity, or what it is given, then `client.retry(\"{id}\")`; whatever else the instance does goes on\n"
+    );
+    Problem::new(ProblemKind::PoisonedActivity, message, report)
 }
 
 fn no_activity(activity: &str) -> Problem {

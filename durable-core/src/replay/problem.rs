@@ -32,6 +32,8 @@ pub enum ProblemKind {
     StoreCorrupt,
     /// The running worker does not take the instance's version.
     VersionMismatch,
+    /// The process has died again and again while it ran an activity that the instance waits for.
+    PoisonedActivity,
 }
 
 /// Why an instance does not go on although its status says that it runs.

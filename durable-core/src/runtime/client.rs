@@ -290,6 +290,43 @@ impl Client {
         self.tell(id, terminate).await
     }
 
+    /// Has an instance that does not go on, or an activity of it, be tried again at once, for when what
+    /// kept it from that was mended without a new worker. One with a
+    /// [poisoned activity](crate::TaskHubOptions::poison_after) begins that anew, its crashes forgotten.
+    /// An instance without a [`Problem`](crate::Problem) is left as it is.
+    ///
+    /// Done means that it is tried. Whether it still has a problem then shows in its
+    /// [status](Self::status).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{ProblemKind, TaskHub};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let client = hub.client();
+    /// client.start_by_name("fulfil", "42").id("order-42").await?;
+    /// if let Some(status) = client.status("order-42").await?
+    ///     && status.problem().is_some_and(|problem| problem.kind() == ProblemKind::PoisonedActivity)
+    /// {
+    ///     client.retry("order-42").await?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InstanceError`] if there is no such instance, or if it has ended.
+    pub async fn retry(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> Result<(), InstanceError> {
+        let id = id.try_into().map_err(Into::into);
+        let id = id.map_err(InstanceError::InvalidId)?;
+        self.tell(id.clone(), Command::Retry { id }).await
+    }
+
     /// Removes everything that is kept of an instance which has ended: its history, its output,
     /// its status. Its id can be used again then, for another instance.
     ///

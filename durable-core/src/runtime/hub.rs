@@ -540,6 +540,32 @@ impl TaskHubOptions {
         self
     }
 
+    /// How often the process may die of an activity until that is not begun any more: its instance
+    /// then shows a [`Problem`](crate::Problem) of the kind
+    /// [`PoisonedActivity`](crate::ProblemKind::PoisonedActivity), everything else goes on, and
+    /// [`Client::retry`] has it begun again. Default: 3; 0 switches it off.
+    ///
+    /// An attempt that is lost with the process is no attempt for a retry policy and is made again
+    /// after each restart, so an activity that aborts, overflows the stack or takes all memory would
+    /// have the process die for ever. Which one it was nobody knows, but it was open at each crash.
+    /// Attempts that may have been open at two crashes in a row, the second within an hour of the
+    /// worker's start, are *suspects*:
+    ///
+    /// - They wait for as long as the worker that died had run (at most 30 seconds), and then begin
+    ///   one at a time, each for at most 30 seconds before the next one begins, too. Everything else
+    ///   goes on beside them. So those that are innocent have soon run.
+    /// - A crash counts against an attempt only if it was the only suspect that ran, and had begun less
+    ///   than 30 seconds before. When one of a call's attempts ends, in whatever way, its crashes are
+    ///   forgotten.
+    ///
+    /// A worker that was shut down or dropped, and a hub that was closed, have not died. A kill from
+    /// outside looks like any other crash.
+    #[must_use]
+    pub fn poison_after(mut self, crashes: u32) -> Self {
+        self.config.poison_after = crashes;
+        self
+    }
+
     /// The bytes of a file in the hub's directory that is given up when the disk is so full that the
     /// hub could not be opened otherwise. It is made, with its blocks allocated, when the hub is
     /// opened and 8 times as much is free. Default: 8 MiB; 0 for none.

@@ -290,7 +290,10 @@ pub(super) fn take<S: Store>(
             engine.answer(reply, response);
         }
         ToEngine::Room => {}
-        ToEngine::Close => return Taken::Close,
+        ToEngine::Close => {
+            engine.close();
+            return Taken::Close;
+        }
         ToEngine::Stop => return Taken::Stop,
     }
     Taken::In

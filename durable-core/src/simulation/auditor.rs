@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::process::Store;
 use super::program::{Code, Node, Raised, Work, Worked, judge, registry};
+use super::world::LIMIT;
 use crate::activity::{Activity, Attempted};
 use crate::engine::{ActivityKey, Dispatch, Snapshot};
 use crate::failure::{FailureDetails, FailureKind};
@@ -13,7 +14,7 @@ use crate::history::{Action, Event, Letter, Outstanding, Pending, Turn};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Matching, Watched};
-use crate::store::{Header, InstanceKey, Report, RuntimeStatus, Store as _};
+use crate::store::{Header, InstanceKey, Report, RuntimeStatus, Store as _, Suspicion};
 use crate::time::Timestamp;
 
 /// What the outside knows of one id.
@@ -112,6 +113,25 @@ pub(super) struct Auditor {
     now: Timestamp,
     clock_was_set: bool,
     hub: u64,
+    /// Of calls in whose attempts the process has died.
+    suspects: BTreeMap<ActivityKey, Suspect>,
+    /// How often no crash follows from the one before.
+    breaks: u32,
+    /// How often somebody had an instance tried again.
+    retries: BTreeMap<InstanceNumber, u32>,
+}
+
+/// What was seen of a call that may be poison.
+#[derive(Debug, Default)]
+struct Suspect {
+    /// The process has died while it was noted to be alone.
+    accused: u32,
+    /// And it has died of it.
+    killed: u32,
+    /// What was noted the last time.
+    last: Option<Suspicion>,
+    /// The process has died of it, early, when it was not.
+    unnoticed: u32,
 }
 
 impl Auditor {
@@ -124,6 +144,9 @@ impl Auditor {
             now: Timestamp(0),
             clock_was_set: false,
             hub,
+            suspects: BTreeMap::new(),
+            breaks: 0,
+            retries: BTreeMap::new(),
         }
     }
 
@@ -389,6 +412,67 @@ impl Auditor {
         }
     }
 
+    // What the process dies of.
+
+    /// The process has died while this call was noted to run alone: it did not end before.
+    pub(super) fn accused(&mut self, key: ActivityKey, suspicion: Suspicion, durable: &Store) {
+        let loaded = durable.load(&InstanceKey::Number(key.number), 0);
+        let stored = loaded.expect("is readable").expect("is there");
+        let history = durable.history(&stored.header).expect("is readable");
+        let mut steps = history.iter().flat_map(|turn| &turn.steps);
+        let ended = stored.header.status.is_terminal()
+            || stored.header.execution != key.execution
+            || steps.any(|step| step.event.answers() == Some(key.call));
+        let id = stored.header.id;
+        assert!(!ended, "{id}: {} is accused, and had ended", key.call);
+        let suspect = self.suspects.entry(key).or_default();
+        // It may die again before the next run is noted.
+        suspect.accused += u32::from(suspect.last.as_ref() != Some(&suspicion));
+        suspect.last = Some(suspicion);
+    }
+
+    /// The process has died of a call: after two times it must be noted to run alone, and then
+    /// the crashes are counted.
+    pub(super) fn killed(&mut self, key: ActivityKey, noted: bool, young: bool) {
+        let tries = 1 + self.retries.get(&key.number).copied().unwrap_or_default();
+        let suspect = self.suspects.entry(key).or_default();
+        if noted {
+            suspect.killed += 1;
+        } else if young && !self.clock_was_set {
+            // After some time, or when the clock was set, it counts as alone no longer.
+            suspect.unnoticed += 1;
+        }
+        assert!(
+            suspect.killed <= LIMIT * tries,
+            "{key:?} was begun again after {LIMIT} crashes"
+        );
+        assert!(
+            suspect.unnoticed <= 2 * (self.breaks + tries),
+            "the process dies of {key:?}, and nobody notices"
+        );
+    }
+
+    /// A worker was stopped in good order, or had run for long.
+    pub(super) fn not_in_a_series(&mut self) {
+        self.breaks += 1;
+    }
+
+    /// Somebody has an instance tried again.
+    pub(super) fn retried(&mut self, number: InstanceNumber) {
+        *self.retries.entry(number).or_default() += 1;
+    }
+
+    /// Only calls that were accused so often are counted so.
+    fn check_accusations(&self, store: &Store) {
+        for (key, crashes) in store.recover().expect("reads").suspicion.crashes {
+            let accused = self.suspects.get(&key).map_or(0, |suspect| suspect.accused);
+            assert!(
+                crashes <= accused,
+                "{key:?}: {crashes} crashes counted of {accused}"
+            );
+        }
+    }
+
     // What is stored.
 
     /// After a crash, and at the end: everything that was acknowledged is there, and sound.
@@ -402,6 +486,7 @@ impl Auditor {
             self.check_instance(store, &id);
             self.check_events(store, &id);
         }
+        self.check_accusations(store);
         let found = store.check();
         assert!(found.is_empty(), "the store is damaged: {found:?}");
     }

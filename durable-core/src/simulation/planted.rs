@@ -84,6 +84,14 @@ pub enum Planted {
     TakeEventTwice,
     /// Replay does not know of the patches that were taken.
     ForgetPatches,
+    /// That the process has died of a call is not counted.
+    ForgetCrashes,
+    /// A call is begun however often the process has died of it.
+    BeginPoison,
+    /// Which suspect runs alone is noted some time later.
+    NoteTooLate,
+    /// A suspect counts as alone when it has ended.
+    AccuseWhatEnded,
 }
 
 impl Planted {
@@ -128,6 +136,10 @@ impl Planted {
         Self::DropCarriedEvents,
         Self::TakeEventTwice,
         Self::ForgetPatches,
+        Self::ForgetCrashes,
+        Self::BeginPoison,
+        Self::NoteTooLate,
+        Self::AccuseWhatEnded,
     ];
 }
 

@@ -98,6 +98,8 @@ pub(crate) struct Work {
     pub(crate) reports: u32,
     /// So long it may say nothing.
     pub(crate) heartbeat_ms: Option<u64>,
+    /// So many attempts have the process die, before all else; until somebody mends it.
+    pub(crate) kills: u32,
 }
 
 /// How an attempt ends that does not end well.
@@ -167,6 +169,7 @@ impl Work {
             poll_ms: 0,
             reports: 0,
             heartbeat_ms: None,
+            kills: 0,
         }
     }
 
@@ -198,6 +201,11 @@ impl Work {
             poll_ms: rng.u64(0..3_000),
             reports: if rng.u8(0..3) == 0 { rng.u32(1..5) } else { 0 },
             heartbeat_ms,
+            kills: match rng.u8(0..16) {
+                0 => rng.u32(1..8),
+                1 => u32::MAX,
+                _ => 0,
+            },
         }
     }
 
@@ -274,6 +282,8 @@ impl Work {
 pub(crate) enum Answer {
     Ends(Result<Attempted, FailureDetails>),
     Hangs,
+    /// The process dies.
+    Kills,
 }
 
 fn encode<T: Serialize>(value: &T) -> Payload {

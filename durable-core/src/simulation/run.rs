@@ -17,6 +17,8 @@ pub struct Figures {
     pub crashes: u64,
     /// How often it died of a failed call into the store.
     pub faults: u64,
+    /// How often it died of an activity.
+    pub kills: u64,
     /// How often the clock was set.
     pub jumps: u64,
     /// How often the operator did something to the worker.
@@ -38,6 +40,7 @@ impl std::ops::AddAssign for Figures {
         self.moves += other.moves;
         self.crashes += other.crashes;
         self.faults += other.faults;
+        self.kills += other.kills;
         self.jumps += other.jumps;
         self.deploys += other.deploys;
         self.attempts += other.attempts;

@@ -161,6 +161,11 @@ scenarios! {
     "a worker that lacks something", INCOMPLETE, one(vec![call(1), Node::Inline(2), call(3)]);
     "more instances than fit in memory", RIGHT,
         (0..5).map(|n| case(vec![call(n), Node::Sleep(n * 10), call(n)])).collect();
+    "an activity that has the process die", RIGHT, one(vec![Node::Call(killing(6)), call(1)]);
+    "one that has the process die, among others", RIGHT, vec![
+        case(vec![Node::All((1..4).map(|n| vec![call(n)]).chain([vec![Node::Call(killing(4))]]).collect())]),
+        case(vec![Node::Call(failing(1, 2, Badly::Error)), Node::Sleep(40), call(2)]),
+    ];
     "two of everything", RIGHT, vec![
         case(vec![Node::EventOr(0, 500), Node::Call(failing(1, 2, Badly::Error))]),
         case(vec![Node::All(vec![vec![call(1)], vec![Node::Sleep(40)], vec![Node::Event(2)]])]),
@@ -175,6 +180,13 @@ fn large(n: u64) -> Work {
     Work {
         bytes: 8_000,
         ..Work::well(n)
+    }
+}
+
+fn killing(kills: u32) -> Work {
+    Work {
+        kills,
+        ..Work::well(1)
     }
 }
 

@@ -16,8 +16,8 @@ use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry
 use super::run::Figures;
 use crate::activity::{Activity, Attempted};
 use crate::engine::{
-    ActivityKey, Command, Dispatch, Effect, Input, Reported, Response, Snapshot, StartRequest,
-    WorkerId,
+    ActivityKey, Command, Dispatch, Effect, Input, RESTLESS, Reported, Response, Snapshot,
+    StartRequest, WATCHED, WorkerId,
 };
 use crate::failure::{FailureDetails, FailureKind};
 use crate::id::{EventName, InstanceId};
@@ -27,7 +27,7 @@ use crate::store::kv::KvStore;
 use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
-use crate::store::{Aside as _, Filter, List, RuntimeStatus, Store as _, StoreError};
+use crate::store::{Aside as _, Filter, InstanceKey, List, RuntimeStatus, Store as _, StoreError};
 use crate::time::Timestamp;
 
 /// When the world begins, and when the clock shows it.
@@ -39,6 +39,9 @@ const MAX_VALUE: usize = 4_000;
 
 /// More moves than any run needs to come to its end.
 const ENDLESS: u64 = 60_000;
+
+/// As it is by default.
+pub(super) const LIMIT: u32 = 3;
 
 pub(super) struct World {
     rng: Rng,
@@ -59,6 +62,7 @@ pub(super) struct World {
     reporting: BTreeMap<u64, (ActivityKey, u64)>,
     /// How many there were.
     reported: u64,
+    retries: BTreeSet<u64>,
     next_ticket: u64,
     worker: Option<(WorkerId, Code)>,
     next_worker: WorkerId,
@@ -72,6 +76,12 @@ pub(super) struct World {
     figures: Figures,
     calm: bool,
     last_crash: u64,
+    /// How often the process has died of a call.
+    kills: BTreeMap<ActivityKey, u32>,
+    /// An attempt that has the process die now.
+    doomed: Option<ActivityKey>,
+    /// How old the world was when the process began.
+    began: Duration,
 }
 
 /// An attempt that runs.
@@ -165,6 +175,7 @@ impl World {
             listings: BTreeMap::new(),
             reporting: BTreeMap::new(),
             reported: 0,
+            retries: BTreeSet::new(),
             next_ticket: 0,
             worker: None,
             next_worker: 1,
@@ -175,6 +186,9 @@ impl World {
             figures: Figures::default(),
             calm: false,
             last_crash: 0,
+            kills: BTreeMap::new(),
+            doomed: None,
+            began: Duration::ZERO,
             plan,
         }
     }
@@ -184,6 +198,10 @@ impl World {
         self.auditor.time(self.now);
         self.restart();
         while !self.is_done() {
+            if let Some(key) = self.doomed.take() {
+                self.kill(key);
+                continue;
+            }
             if self.crash_is_due() {
                 self.crash();
                 continue;
@@ -249,6 +267,7 @@ impl World {
                 }
             }
         }
+        self.began = self.age;
         self.running.clear();
         self.stale.clear();
         self.dispatched.clear();
@@ -275,16 +294,43 @@ impl World {
         self.die();
     }
 
-    /// What was in memory is gone, and of what was not synced some.
-    fn die(&mut self) {
+    /// It dies of an activity.
+    fn kill(&mut self, key: ActivityKey) {
+        self.figures.kills += 1;
+        *self.kills.entry(key).or_default() += 1;
+        let process = self.process.as_ref();
+        let counts = process.is_some_and(|process| process.engine.alone() == Some(key));
+        let noted = self.durable().recover().expect("reads").suspicion.alone;
+        assert!(
+            !counts || noted == Some(key),
+            "{key:?} began alone before that was durable"
+        );
+        let young = self.age.saturating_sub(self.began) < WATCHED;
+        let accused = self.die();
+        self.auditor.killed(key, accused == Some(key), young);
+    }
+
+    /// What was in memory is gone, and of what was not synced some. Returns which call is noted to
+    /// have run alone.
+    fn die(&mut self) -> Option<ActivityKey> {
         self.process = None;
+        self.doomed = None;
+        if self.age.saturating_sub(self.began) >= RESTLESS {
+            self.auditor.not_in_a_series();
+        }
         self.lose_power();
+        let suspicion = self.durable().recover().expect("reads").suspicion;
+        let accused = suspicion.alone;
+        if let Some(key) = accused {
+            self.auditor.accused(key, suspicion, &self.durable());
+        }
         for client in &mut self.clients {
             client.unanswered();
         }
         self.readers.clear();
         self.listings.clear();
         self.reporting.clear();
+        self.retries.clear();
         self.restart();
         if let Some(process) = &self.process {
             // The hook is for the process, not for who looks on.
@@ -292,6 +338,7 @@ impl World {
             self.auditor.check(&process.store);
             self.faults.set(fault);
         }
+        accused
     }
 
     fn lose_power(&mut self) {
@@ -347,7 +394,10 @@ impl World {
             return self.pass_time();
         }
         if self.once_in(self.chances.look) {
-            return self.look();
+            return match self.rng.u8(0..4) {
+                0 => self.retry(),
+                _ => self.look(),
+            };
         }
         if self.once_in(self.chances.stale) {
             return self.report_stale();
@@ -503,6 +553,8 @@ impl World {
 
     fn stop_worker(&mut self) {
         if let Some((id, _)) = self.worker.take() {
+            self.auditor.not_in_a_series();
+            self.doomed = None;
             self.input(Input::WorkerStopped(id));
             let stopped = std::mem::take(&mut self.running);
             self.stale
@@ -534,7 +586,15 @@ impl World {
         } else {
             assert_eq!(dispatch.name, Worked::NAME);
             let (work, _): (Work, String) = dispatch.input.decode().expect("what it was given");
-            (work.answer(attempt, dispatch.state.as_ref()), work.reports)
+            let kills = self.kills.get(&key).copied().unwrap_or_default();
+            if work.kills > kills && !self.calm {
+                if self.rng.bool() {
+                    self.doomed = Some(key);
+                }
+                (Answer::Kills, work.reports)
+            } else {
+                (work.answer(attempt, dispatch.state.as_ref()), work.reports)
+            }
         };
         self.figures.attempts += 1;
         self.running.push(Running {
@@ -554,6 +614,22 @@ impl World {
         let running = &self.running[place];
         let result = match &running.answer {
             Answer::Ends(result) => result.clone(),
+            // Somebody has mended it meanwhile.
+            Answer::Kills if self.calm => {
+                let Dispatch {
+                    input,
+                    attempt,
+                    state,
+                    ..
+                } = &running.dispatch;
+                let (work, _): (Work, String) = input.decode().expect("what it was given");
+                self.running[place].answer = work.answer(*attempt, state.as_ref());
+                return;
+            }
+            Answer::Kills => {
+                self.doomed = Some(running.dispatch.key);
+                return;
+            }
             Answer::Hangs => {
                 let limit = running.limit().expect("what hangs has a limit");
                 if self.age < limit {
@@ -676,6 +752,28 @@ impl World {
         self.figures.asked += 1;
     }
 
+    /// Somebody has an instance tried again that an activity of seems to be poison.
+    fn retry(&mut self) {
+        let Some(process) = &self.process else { return };
+        let fault = self.faults.pause();
+        let suspicion = process.store.recover().expect("reads").suspicion;
+        let poison = suspicion
+            .crashes
+            .iter()
+            .filter(|(_, crashes)| **crashes >= LIMIT);
+        let numbers: Vec<_> = poison.map(|(key, _)| key.number).collect();
+        if let Some(number) = numbers.get(self.rng.usize(0..numbers.len().max(1))) {
+            let stored = process.store.load(&InstanceKey::Number(*number), 0);
+            if let Ok(Some(stored)) = stored {
+                self.auditor.retried(*number);
+                let id = stored.header.id;
+                let ticket = self.send(Command::Retry { id });
+                self.retries.insert(ticket.number);
+            }
+        }
+        self.faults.set(fault);
+    }
+
     fn look(&mut self) {
         let ids: Vec<_> = self.auditor.ids().cloned().collect();
         if ids.is_empty() || self.readers.len() > 4 || (self.calm && self.all_asked()) {
@@ -778,6 +876,14 @@ impl World {
             }
             return;
         }
+        if self.retries.remove(&ticket.number) {
+            // It may have ended, and been purged, meanwhile.
+            let fits = matches!(
+                response,
+                Response::Done | Response::Ended(_) | Response::NotFound
+            );
+            return assert!(fits, "a retry was answered {response:?}");
+        }
         let mine = |client: &Client| {
             client
                 .asked
@@ -824,7 +930,7 @@ impl World {
         let Some(process) = self.process.as_ref() else {
             return false;
         };
-        if !process.is_idle() || !self.readers.is_empty() {
+        if !process.is_idle() || !self.readers.is_empty() || !self.retries.is_empty() {
             return false;
         }
         let fault = self.faults.pause();
@@ -857,6 +963,8 @@ impl World {
         let recovered = process.store.recover().expect("reads");
         assert_eq!(recovered.active, [], "instances are left active");
         assert_eq!(recovered.letters, [], "letters are left");
+        let crashes = recovered.suspicion.crashes;
+        assert!(crashes.is_empty(), "crashes are left: {crashes:?}");
     }
 }
 

@@ -15,12 +15,13 @@ mod query;
 mod stats;
 mod verification;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use hmac::{KeyInit, Mac};
 
 use crate::history::{Event, Letter, Turn};
-use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
+use crate::id::{ActivityKey, CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::time::Timestamp;
 
@@ -100,6 +101,28 @@ pub(crate) enum Op {
         number: InstanceNumber,
         status: RuntimeStatus,
     },
+    /// Replaces what is known of calls that may have the process die.
+    SetSuspicion(Box<Suspicion>),
+}
+
+/// What is known of calls that may have the process die: it is part of the record that every commit
+/// writes, and changes when a worker starts or stops, and while suspects run one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Suspicion {
+    /// The worker that runs. If that is still there when the hub is opened, the process has died.
+    pub(crate) run: Option<Run>,
+    /// The suspect that runs, no other beside it.
+    pub(crate) alone: Option<ActivityKey>,
+    /// How often the process has died while this one ran alone.
+    pub(crate) crashes: BTreeMap<ActivityKey, u32>,
+}
+
+/// A worker's time, from its start on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Run {
+    pub(crate) began: Timestamp,
+    /// The process had died before it.
+    pub(crate) after_crash: bool,
 }
 
 /// What a [compaction](crate::TaskHub::compact) did.
@@ -235,6 +258,7 @@ pub(crate) struct Recovered {
     pub(crate) signing_key: SigningKey,
     /// Tells this hub from every other.
     pub(crate) hub: u64,
+    pub(crate) suspicion: Suspicion,
 }
 
 type HmacSha256 = hmac::Hmac<sha2::Sha256>;

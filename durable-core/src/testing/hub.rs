@@ -376,6 +376,9 @@ impl TestHub {
     /// attempts that ran are lost, orchestrators are replayed. Those who wait at this moment are told that
     /// the hub is closed; clients and instances are of use again afterwards.
     ///
+    /// A hub that dies again and again with the same attempt under way finds that out: see
+    /// [`poison_after`](TaskHubOptions::poison_after).
+    ///
     /// # Errors
     ///
     /// As [`TestHubBuilder::start`].

@@ -24,6 +24,7 @@ mod loss;
 #[cfg(feature = "simulation")]
 mod overload;
 mod patches;
+mod poison;
 mod polling;
 mod progress;
 mod purge;

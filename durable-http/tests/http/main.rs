@@ -7,6 +7,7 @@ mod links;
 mod listing;
 mod mounted;
 mod paths;
+mod poison;
 mod unavailable;
 mod wire;
 mod world;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::backend::Mark;
-use crate::store::RuntimeStatus;
+use crate::store::{RuntimeStatus, Suspicion};
 
 /// With what the other records say, a full check notices one that is gone although every
 /// remaining one is sound.
@@ -19,9 +19,15 @@ pub(crate) struct Meta {
     /// The number of the active set's next record.
     pub(super) journal: u64,
     pub(super) counts: Counts,
+    pub(super) suspicion: Suspicion,
 }
 
 impl Meta {
+    #[cfg(test)]
+    pub(crate) fn suspicion(&self) -> &Suspicion {
+        &self.suspicion
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark {
             commit: self.commit,

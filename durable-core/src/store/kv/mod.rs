@@ -218,6 +218,7 @@ impl<K: KeyValue> Store for KvStore<K> {
             letters,
             signing_key: self.hub.signing_key,
             hub: self.hub.tag(),
+            suspicion: ledger.meta.suspicion.clone(),
         }))
     }
 

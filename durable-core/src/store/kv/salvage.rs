@@ -18,7 +18,7 @@ use super::verify::Tally;
 use super::write::encode;
 use super::{Hub, KvStore, keys, read};
 use crate::id::{ExecutionId, InstanceNumber};
-use crate::store::{AcceptedLoss, Header, OpenError, StoreError, Verification};
+use crate::store::{AcceptedLoss, Header, OpenError, StoreError, Suspicion, Verification};
 
 impl<K: KeyValue> KvStore<K> {
     /// Opens the store; if it is refused and its loss accepted, opens what is left of it.
@@ -195,6 +195,8 @@ impl Found {
             purged: created.saturating_sub(left),
             journal: 0,
             counts: std::mem::take(&mut self.counts),
+            // What is left may be of another time.
+            suspicion: Suspicion::default(),
         };
         let written = self.write(kv, &meta);
         written.map_err(|error| OpenError::unreadable(path, error))?;

@@ -128,6 +128,10 @@ impl<'a, K: KeyValue> Writer<'a, K> {
                 self.remove_body(Counted::Turn, &key, len as usize)
             }
             Op::Purge { id, number, status } => self.purge(&id, number, status),
+            Op::SetSuspicion(suspicion) => {
+                self.meta.suspicion = *suspicion;
+                Ok(())
+            }
         }
     }
 
