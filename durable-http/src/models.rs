@@ -86,10 +86,11 @@ impl<'a> StatusObject<'a> {
     }
 }
 
-/// The output, or why there is none.
+/// The output, or why there is none, or none yet.
 fn output(status: &OrchestrationStatus) -> Option<&str> {
     let failure = || status.failure().map(durable_core::FailureDetails::message);
-    status.output_json().or_else(failure)
+    let held = || status.suspend_reason();
+    status.output_json().or_else(failure).or_else(held)
 }
 
 fn problem(status: &OrchestrationStatus) -> Option<ProblemObject<'_>> {

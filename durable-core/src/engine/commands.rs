@@ -1,5 +1,6 @@
 //! What clients ask for.
 
+use crate::engine::hold::Hold;
 use crate::engine::instance::Instance;
 use crate::engine::mailbox::Mail;
 use crate::engine::message::{Command, Fetch, Response, Shortage, Snapshot, StartRequest};
@@ -58,6 +59,10 @@ impl<R: Answer> Engine<R> {
                 let event = Event::Terminated { reason, children };
                 self.send(id, Mail::of_client(event, reply));
             }
+            Command::Suspend { id, reason } => {
+                self.on_id(id, Want::Hold(Hold::Suspend(reason, reply)));
+            }
+            Command::Resume { id } => self.on_id(id, Want::Hold(Hold::Resume(reply))),
         }
     }
 
@@ -110,6 +115,7 @@ impl<R: Answer> Engine<R> {
             (
                 Want::Mail(_)
                 | Want::Retry(_)
+                | Want::Hold(_)
                 | Want::AttemptEnded { .. }
                 | Want::Reported(..)
                 | Want::Fire(_)
@@ -178,6 +184,7 @@ impl<R: Answer> Engine<R> {
             problem: None,
             parent: started.parent.clone(),
             tags: started.tags.clone(),
+            suspended: None,
         };
         let mut instance = Instance::new(header, self.work.hub);
         instance.input = Some(started.input.clone());

@@ -28,9 +28,13 @@ impl<R: Answer> Engine<R> {
         let Some(instance) = self.instances.get_mut(&number) else {
             return;
         };
-        let for_client = matches!(want, Want::Mail(_));
+        let for_client = matches!(want, Want::Mail(_) | Want::Hold(_));
         let has_work = match want {
             Want::Mail(mail) => deliver(&mut self.work, instance, mail),
+            Want::Hold(hold) => {
+                instance.holds.push(hold);
+                true
+            }
             Want::Letter(seq, letter) => return self.deliver_letter(number, seq, letter),
             Want::AttemptEnded {
                 worker,

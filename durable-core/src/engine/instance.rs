@@ -8,10 +8,11 @@ use crate::history::{Event, Outstanding, Turn};
 use crate::id::{CallId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Watched};
-use crate::store::{Attempts, Header, HeaderSize, Reports, Stored, shown_reports};
+use crate::store::{Attempts, Header, HeaderSize, Reports, RuntimeStatus, Stored, shown_reports};
 use crate::time::Timestamp;
 
 use super::fair::Standing;
+use super::hold::Hold;
 use super::mailbox::{Mail, Mailbox};
 use super::message::{ActivityKey, Snapshot};
 
@@ -44,6 +45,10 @@ pub(super) struct Instance<R> {
     pub(super) next_seq: u64,
     /// The last commit that had anything of this instance.
     pub(super) last_commit: u64,
+    /// To be suspended or resumed in its next turn.
+    pub(super) holds: Vec<Hold<R>>,
+    /// Its history is to be read, so that it can go on.
+    pub(super) to_be_revived: bool,
     /// In the queue for a turn.
     pub(super) standing: Standing,
     /// Its place in the order of use.
@@ -92,6 +97,8 @@ impl<R> Instance<R> {
             active: false,
             next_seq: 0,
             last_commit: 0,
+            holds: Vec::new(),
+            to_be_revived: false,
             standing: Standing::default(),
             used: 0,
             counted_bytes: 0,
@@ -189,6 +196,10 @@ impl<R> Instance<R> {
 
     pub(super) fn number(&self) -> InstanceNumber {
         self.header.number
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.header.status == RuntimeStatus::Suspended
     }
 
     pub(super) fn key_of(&self, call: CallId) -> ActivityKey {

@@ -78,6 +78,14 @@ pub(crate) enum Command {
         /// Also what it has begun.
         children: bool,
     },
+    /// Holds an instance: it takes no turns.
+    Suspend {
+        id: InstanceId,
+        reason: String,
+    },
+    Resume {
+        id: InstanceId,
+    },
     Status {
         id: InstanceId,
     },
@@ -104,6 +112,8 @@ impl Command {
             Self::Start(StartRequest { id, .. })
             | Self::Raise { id, .. }
             | Self::Terminate { id, .. }
+            | Self::Suspend { id, .. }
+            | Self::Resume { id }
             | Self::Status { id }
             | Self::Wait { id }
             | Self::Purge { id, .. }
@@ -117,6 +127,8 @@ impl Command {
             Self::Start(StartRequest { input, .. }) => input.len(),
             Self::Raise { data, .. } => data.len(),
             Self::Terminate { .. }
+            | Self::Suspend { .. }
+            | Self::Resume { .. }
             | Self::Status { .. }
             | Self::Wait { .. }
             | Self::Purge { .. }

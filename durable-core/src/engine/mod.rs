@@ -19,6 +19,7 @@ mod delivery;
 #[cfg(test)]
 mod driver;
 mod fair;
+mod hold;
 mod instance;
 mod mailbox;
 mod message;
@@ -49,6 +50,7 @@ use crate::replay::Problem;
 use crate::store::{InstanceKey, Op, Recovered, Stored, TimerKey};
 use crate::time::Timestamp;
 
+use self::hold::Hold;
 use self::instance::{Body, Instance};
 use self::mailbox::Mail;
 use self::post::Post;
@@ -215,6 +217,7 @@ enum Want<R> {
     Purge(Option<InstanceNumber>, R),
     Retry(R),
     Mail(Mail<R>),
+    Hold(Hold<R>),
     Letter(u64, Letter),
     AttemptEnded {
         worker: WorkerId,
@@ -565,8 +568,13 @@ impl<R: Answer> Engine<R> {
         } else {
             self.by_use.insert(self.uses, number);
         }
+        let revive = std::mem::take(&mut instance.to_be_revived);
         if more {
             self.make_ready(number, false);
+        }
+        if revive {
+            self.to_load.push_back(number);
+            self.nudge();
         }
     }
 }

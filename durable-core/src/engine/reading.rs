@@ -171,6 +171,7 @@ impl<R: Answer> Engine<R> {
                 | Want::Reported(_, reply)
                 | Want::Retry(reply) => Some(reply),
                 Want::Mail(mail) => mail.reply,
+                Want::Hold(hold) => Some(hold.into_reply()),
                 // What could not be read may be there another time.
                 Want::Letter(seq, _) => {
                     if !matches!(response, Response::Failed(_)) {

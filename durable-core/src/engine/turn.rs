@@ -61,12 +61,12 @@ impl<R> Work<R> {
             self.refuse_rest(instance);
             return;
         }
+        let mut changed = self.hold(instance);
         if matches!(instance.body, Body::Fresh) && !terminated {
             self.bring_to_life(instance);
         }
-        let mut changed = false;
         if terminated || matches!(instance.body, Body::Live(_)) {
-            changed = self.feed_all(instance);
+            changed |= self.feed_all(instance);
             // Continued as new: what the next execution begins with is part of this commit, too.
             if matches!(instance.body, Body::Fresh) {
                 self.bring_to_life(instance);
@@ -142,7 +142,12 @@ impl<R> Work<R> {
     }
 
     /// Brings an instance with a history back to life by replaying it; its problem is gone then.
+    /// One that is suspended is not.
     pub(super) fn revive(&mut self, instance: &mut Instance<R>, turns: &[Turn]) {
+        if instance.is_suspended() && !planted!(ReviveSuspended) {
+            instance.body = Body::Parked;
+            return;
+        }
         if turns.is_empty() {
             // Whether its problem is gone shows in its first turn, which follows.
             instance.body = Body::Fresh;
@@ -597,6 +602,7 @@ impl<R> Work<R> {
             Some(Ok(_)) | None => RuntimeStatus::Completed,
         };
         instance.header.status = status;
+        instance.header.suspended = None;
         instance.header.problem = None;
         instance.header.turns = instance.turns;
         self.tell_parent(instance);
@@ -610,6 +616,7 @@ impl<R> Work<R> {
 
     /// What arrives for an instance that has ended is not taken.
     fn refuse_rest(&mut self, instance: &mut Instance<R>) {
+        self.refuse_holds(instance);
         let status = instance.header.status;
         // What is stored goes with the end, in one commit: nobody loads the instance again.
         for refused in 0.. {

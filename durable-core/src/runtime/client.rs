@@ -24,6 +24,9 @@ use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
 use crate::store::StoreError;
 
+/// Bytes of the reason that is kept: it is part of the summary, which is one value of the store.
+const MAX_SUSPEND_REASON: usize = 512;
+
 /// A handle to start, query and steer instances. Cheap to clone.
 ///
 /// What a method returned `Ok` for has happened for good: it survives a kill and a power cut.
@@ -273,6 +276,67 @@ impl Client {
     ) -> Result<(), InstanceError> {
         let id = id.try_into().map_err(Into::into);
         self.end(id, reason.into(), true).await
+    }
+
+    /// Suspends an instance: its orchestrator takes no turns until it is [resumed](Self::resume).
+    /// Nothing is lost meanwhile: events are kept, timers fire, activities that run go on and are
+    /// tried again, and all of that reaches the orchestrator afterwards. Of the reason, which the
+    /// [status](OrchestrationStatus::suspend_reason) shows, 512 bytes are kept. One that is suspended
+    /// stays as it is.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{RuntimeStatus, TaskHub};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let client = hub.client();
+    /// client.start_by_name("fulfil", "42").id("order-42").await?;
+    /// client.suspend("order-42", "the warehouse is closed").await?;
+    /// let status = client.status("order-42").await?.unwrap();
+    /// assert_eq!(status.runtime_status(), RuntimeStatus::Suspended);
+    /// assert_eq!(status.suspend_reason(), Some("the warehouse is closed"));
+    /// client.resume("order-42").await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InstanceError`] if there is no such instance, or if it has ended.
+    pub async fn suspend(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+        reason: impl Into<String>,
+    ) -> Result<(), InstanceError> {
+        let id = id
+            .try_into()
+            .map_err(|error| InstanceError::InvalidId(error.into()))?;
+        let mut reason = reason.into();
+        let mut ends = (0..=MAX_SUSPEND_REASON).rev();
+        let end = ends.find(|end| reason.is_char_boundary(*end));
+        reason.truncate(end.unwrap_or_default());
+        let suspend = Command::Suspend {
+            id: id.clone(),
+            reason,
+        };
+        self.tell(id, suspend).await
+    }
+
+    /// Lets a suspended instance go on. One that is not suspended stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`suspend`](Self::suspend).
+    pub async fn resume(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> Result<(), InstanceError> {
+        let id = id
+            .try_into()
+            .map_err(|error| InstanceError::InvalidId(error.into()))?;
+        let resume = Command::Resume { id: id.clone() };
+        self.tell(id, resume).await
     }
 
     async fn end(
@@ -620,6 +684,24 @@ impl<O: Orchestrator> Instance<O> {
     /// As there.
     pub async fn terminate(&self, reason: impl Into<String>) -> Result<(), InstanceError> {
         self.client.terminate(&self.id, reason).await
+    }
+
+    /// See [`Client::suspend`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn suspend(&self, reason: impl Into<String>) -> Result<(), InstanceError> {
+        self.client.suspend(&self.id, reason).await
+    }
+
+    /// See [`Client::resume`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn resume(&self) -> Result<(), InstanceError> {
+        self.client.resume(&self.id).await
     }
 
     /// See [`Client::purge`].

@@ -167,6 +167,11 @@ impl OrchestrationStatus {
         })
     }
 
+    /// Why it is suspended, while it is.
+    pub fn suspend_reason(&self) -> Option<&str> {
+        self.snapshot.header.suspended.as_deref()
+    }
+
     /// Why it does not go on although its status says it runs, if so.
     pub fn problem(&self) -> Option<&Problem> {
         self.snapshot

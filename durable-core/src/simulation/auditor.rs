@@ -27,6 +27,8 @@ struct Known {
     /// It was told that it has ended; how, if it asked.
     ended: bool,
     terminated: bool,
+    /// Its turns when it was told that it is suspended, until it is to be resumed.
+    suspended: Option<u32>,
     last: Option<Snapshot>,
 }
 
@@ -205,6 +207,24 @@ impl Auditor {
         );
     }
 
+    pub(super) fn suspended(&mut self, id: &InstanceId, durable: &Store) {
+        let header = header(durable, id);
+        let header = header.unwrap_or_else(|| panic!("{id}: it was suspended, and is not there"));
+        if !header.status.is_terminal() {
+            assert_eq!(
+                header.status,
+                RuntimeStatus::Suspended,
+                "{id}: it is not suspended"
+            );
+            let turns = durable.history(&header).expect("is readable").len();
+            self.known(id).suspended = Some(u32::try_from(turns).expect("is short"));
+        }
+    }
+
+    pub(super) fn resuming(&mut self, id: &InstanceId) {
+        self.known(id).suspended = None;
+    }
+
     pub(super) fn ended(&mut self, id: &InstanceId, durable: &Store) {
         self.known(id).ended = true;
         let ended = header(durable, id).is_none_or(|header| header.status.is_terminal());
@@ -239,6 +259,13 @@ impl Auditor {
 
     /// It is not older than what was read before.
     pub(super) fn is_no_older(&mut self, id: &InstanceId, now: &Snapshot) {
+        if let Some(turns) = self.known(id).suspended
+            && !now.header.status.is_terminal()
+        {
+            let (status, now) = (now.header.status, now.header.turns);
+            assert_eq!(status, RuntimeStatus::Suspended, "{id}: it was suspended");
+            assert_eq!(now, turns, "{id}: it took a turn while it was suspended");
+        }
         if let Some(before) = &self.known(id).last {
             let (new, old) = (&now.header, &before.header);
             assert_eq!(new.number, old.number, "{id}: another incarnation");
@@ -248,7 +275,7 @@ impl Auditor {
             );
             assert!(new.updated >= old.updated, "{id}: time went back");
             assert!(
-                rank(new.status) >= rank(old.status),
+                is_no_earlier(new.status, old.status),
                 "{id}: status went back"
             );
             if old.status.is_terminal() {
@@ -827,7 +854,7 @@ pub(super) fn is_durable(id: &InstanceId, read: &Snapshot, durable: &Store) {
     let stored = header(durable, id);
     let stored = stored.unwrap_or_else(|| panic!("{id}: it was read, and is not durable"));
     assert!(
-        rank(stored.status) >= rank(read.header.status),
+        is_no_earlier(stored.status, read.header.status),
         "{id}: its status is not durable"
     );
     let turns = durable.history(&stored).expect("is readable").len();
@@ -837,10 +864,13 @@ pub(super) fn is_durable(id: &InstanceId, read: &Snapshot, durable: &Store) {
     );
 }
 
-fn rank(status: RuntimeStatus) -> u8 {
-    match status {
-        RuntimeStatus::Pending => 0,
-        status if status.is_terminal() => 2,
-        _ => 1,
+/// Whether this can follow on that; suspended it can be at any time before its end.
+fn is_no_earlier(new: RuntimeStatus, old: RuntimeStatus) -> bool {
+    match (new, old) {
+        (_, old) if old.is_terminal() => new.is_terminal(),
+        (RuntimeStatus::Pending, old) => {
+            matches!(old, RuntimeStatus::Pending | RuntimeStatus::Suspended)
+        }
+        _ => true,
     }
 }

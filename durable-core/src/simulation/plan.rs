@@ -50,6 +50,9 @@ pub(crate) enum Order {
     /// Starts it again, which must be refused.
     StartAgain,
     Purge,
+    Suspend,
+    /// Follows every suspension, so that the instance can end.
+    Resume,
 }
 
 /// What the operator does to the worker.
@@ -257,8 +260,8 @@ impl Case {
             }
             let life = &self.lives[index];
             for order in 0..life.orders.len() {
-                // Whoever waits for an event must get one.
-                if !matches!(life.orders[order], Order::Raise(..)) {
+                // Whoever waits for an event must get one, and who is suspended be resumed.
+                if !matches!(life.orders[order], Order::Raise(..) | Order::Resume) {
                     let mut case = self.clone();
                     case.lives[index].orders.remove(order);
                     all.push(case);
@@ -310,6 +313,12 @@ impl Life {
         if rng.u8(0..6) == 0 {
             life.orders
                 .insert(rng.usize(0..=life.orders.len()), Order::Terminate);
+        }
+        if rng.u8(0..6) == 0 {
+            let suspend = rng.usize(0..=life.orders.len());
+            life.orders.insert(suspend, Order::Suspend);
+            let resume = rng.usize(suspend + 1..=life.orders.len());
+            life.orders.insert(resume, Order::Resume);
         }
         life
     }

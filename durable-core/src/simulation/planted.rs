@@ -92,6 +92,8 @@ pub enum Planted {
     NoteTooLate,
     /// A suspect counts as alone when it has ended.
     AccuseWhatEnded,
+    /// A suspended instance takes turns again after a restart.
+    ReviveSuspended,
 }
 
 impl Planted {
@@ -140,6 +142,7 @@ impl Planted {
         Self::BeginPoison,
         Self::NoteTooLate,
         Self::AccuseWhatEnded,
+        Self::ReviveSuspended,
     ];
 }
 

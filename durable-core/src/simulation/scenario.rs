@@ -136,6 +136,15 @@ scenarios! {
     "terminated before anybody runs it", LATE, with(vec![call(1)], &[Order::Terminate]);
     "terminated while it is blocked", CHANGED,
         with(vec![call(1), Node::Sleep(50), call(2)], &[Order::Raise(0, 0), Order::Terminate]);
+    "suspended and resumed", RIGHT,
+        with(
+            vec![call(1), Node::Event(0), Node::Sleep(50), Node::Call(failing(2, 3, Badly::Error))],
+            &[Order::Suspend, Order::Raise(0, 0), Order::Resume],
+        );
+    "suspended and terminated", RIGHT,
+        with(vec![call(1), Node::Sleep(90_000)], &[Order::Suspend, Order::Terminate]);
+    "suspended without a worker", LATE,
+        with(vec![Node::Event(0), call(1)], &[Order::Suspend, Order::Raise(0, 7_000), Order::Resume]);
     "started twice", RIGHT, with(vec![call(1)], &[Order::StartAgain, Order::StartAgain]);
     "purged, and its id used again", RIGHT, vec![Case {
         lives: vec![

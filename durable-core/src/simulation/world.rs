@@ -743,9 +743,11 @@ impl World {
         let Some((want, command)) = self.clients.get_mut(place).and_then(Client::next) else {
             return;
         };
-        if want == Want::Order(Order::Purge) {
-            let id = self.clients[place].id.clone();
-            self.auditor.purging(&id);
+        let id = self.clients[place].id.clone();
+        match want {
+            Want::Order(Order::Purge) => self.auditor.purging(&id),
+            Want::Order(Order::Resume) => self.auditor.resuming(&id),
+            Want::Order(_) | Want::Start | Want::Event(..) => {}
         }
         let ticket = self.send(command);
         self.clients[place].asked = Some((ticket, want));
@@ -1055,6 +1057,11 @@ impl Client {
                 reason: Some("enough".to_owned()),
                 children: self.events.is_multiple_of(2),
             },
+            Want::Order(Order::Suspend) => Command::Suspend {
+                id,
+                reason: "wait".to_owned(),
+            },
+            Want::Order(Order::Resume) => Command::Resume { id },
             Want::Order(Order::Await) => Command::Wait { id },
             Want::Order(Order::Purge) => Command::Purge { id, number: None },
             Want::Order(Order::Raise(..)) => unreachable!("is given its number first"),
@@ -1104,7 +1111,12 @@ impl Client {
             }
             (Want::Event(_, _, number), Response::Done) => auditor.raised(id, number, durable),
             (Want::Order(Order::Terminate), Response::Done) => auditor.terminated(id, durable),
-            (Want::Event(..) | Want::Order(Order::Terminate), Response::Ended(_)) => {
+            (Want::Order(Order::Suspend), Response::Done) => auditor.suspended(id, durable),
+            (Want::Order(Order::Resume), Response::Done) => {}
+            (
+                Want::Event(..) | Want::Order(Order::Terminate | Order::Suspend | Order::Resume),
+                Response::Ended(_),
+            ) => {
                 auditor.ended(id, durable);
                 self.ended = true;
             }

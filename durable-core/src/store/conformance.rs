@@ -1033,6 +1033,7 @@ fn header(name: &str, number: u64, status: RuntimeStatus, turns: u32) -> Header 
         problem: None,
         parent: None,
         tags: std::collections::BTreeMap::new(),
+        suspended: None,
     }
 }
 

@@ -84,6 +84,8 @@ pub(crate) struct Header {
     /// Whose child it is.
     pub(crate) parent: Option<Parent>,
     pub(crate) tags: Tags,
+    /// Why it is suspended, while it is.
+    pub(crate) suspended: Option<String>,
 }
 
 /// What the store's counters hold of a header.
@@ -158,6 +160,7 @@ mod tests {
             tags: (0..100)
                 .map(|n| (format!("{n:05}"), "x".repeat(5)))
                 .collect(),
+            suspended: Some("s".repeat(512)),
         };
         assert!(header.size().len as usize > MAX_HEADER);
         header.fit();

@@ -35,6 +35,7 @@ mod retries;
 mod space;
 mod stats;
 mod survives;
+mod suspend;
 mod verify;
 mod versions;
 mod waits;

@@ -69,6 +69,8 @@ pub(crate) async fn answer(
         Route::Status { id } => status::status(exchange, &id).await,
         Route::Raise { id, event } => steer::raise(exchange, &id, &event, body).await,
         Route::Terminate { id } => steer::terminate(exchange, &id).await,
+        Route::Suspend { id } => steer::suspend(exchange, &id).await,
+        Route::Resume { id } => steer::resume(exchange, &id).await,
         Route::List => list::list(exchange).await,
         Route::Purge { id } => purge::one(exchange, &id).await,
         Route::PurgeAll => purge::all(exchange).await,

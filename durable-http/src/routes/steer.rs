@@ -1,5 +1,5 @@
-//! What is done to an instance that runs: `POST instances/{id}/raiseEvent/{name}` and
-//! `POST instances/{id}/terminate`.
+//! What is done to an instance that runs: `POST instances/{id}/raiseEvent/{name}`,
+//! `POST instances/{id}/terminate`, `suspend` and `resume`.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
@@ -37,6 +37,26 @@ pub(super) async fn terminate(
     running(&exchange, id).await?;
     let reason = exchange.query.get("reason").unwrap_or_default();
     exchange.api.client().terminate(id, reason).await?;
+    Ok(empty(StatusCode::ACCEPTED))
+}
+
+/// One that is suspended already stays so, and is no error.
+pub(super) async fn suspend(
+    exchange: Exchange<'_>,
+    id: &str,
+) -> Result<Response<ResponseBody>, ApiError> {
+    running(&exchange, id).await?;
+    let reason = exchange.query.get("reason").unwrap_or_default();
+    exchange.api.client().suspend(id, reason).await?;
+    Ok(empty(StatusCode::ACCEPTED))
+}
+
+pub(super) async fn resume(
+    exchange: Exchange<'_>,
+    id: &str,
+) -> Result<Response<ResponseBody>, ApiError> {
+    running(&exchange, id).await?;
+    exchange.api.client().resume(id).await?;
     Ok(empty(StatusCode::ACCEPTED))
 }
 

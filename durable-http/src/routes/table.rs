@@ -11,6 +11,8 @@ pub(super) enum Route {
     Status { id: String },
     Raise { id: String, event: String },
     Terminate { id: String },
+    Suspend { id: String },
+    Resume { id: String },
     List,
     Purge { id: String },
     PurgeAll,
@@ -40,8 +42,9 @@ impl Route {
             ("GET" | "HEAD", ["instances"]) => Self::List,
             ("DELETE", ["instances", _]) => Self::Purge { id: segment(1) },
             ("DELETE", ["instances"]) => Self::PurgeAll,
-            // Not served yet: POST instances/{id}/suspend, resume, rewind and restart, and all of
-            // entities.
+            ("POST", ["instances", _, "suspend"]) => Self::Suspend { id: segment(1) },
+            ("POST", ["instances", _, "resume"]) => Self::Resume { id: segment(1) },
+            // Not served yet: POST instances/{id}/rewind and restart, and all of entities.
             _ => return None,
         })
     }
@@ -52,6 +55,8 @@ impl Route {
             Self::Status { .. } => Action::Status,
             Self::Raise { .. } => Action::Raise,
             Self::Terminate { .. } => Action::Terminate,
+            Self::Suspend { .. } => Action::Suspend,
+            Self::Resume { .. } => Action::Resume,
             Self::List => Action::List,
             Self::Purge { .. } | Self::PurgeAll => Action::Purge,
         }
@@ -63,6 +68,8 @@ impl Route {
             Self::Status { id }
             | Self::Raise { id, .. }
             | Self::Terminate { id }
+            | Self::Suspend { id }
+            | Self::Resume { id }
             | Self::Purge { id } => Some(id),
             Self::List | Self::PurgeAll => None,
         }
@@ -74,6 +81,8 @@ impl Route {
             Self::Status { .. }
             | Self::Raise { .. }
             | Self::Terminate { .. }
+            | Self::Suspend { .. }
+            | Self::Resume { .. }
             | Self::List
             | Self::Purge { .. }
             | Self::PurgeAll => None,

@@ -174,6 +174,8 @@ async fn exactly_the_allowed_cells_succeed() {
                 Method::POST,
                 "/instances/{id}/terminate",
             ),
+            (Actions::SUSPEND, Method::POST, "/instances/{id}/suspend"),
+            (Actions::RESUME, Method::POST, "/instances/{id}/resume"),
             (Actions::LIST, Method::GET, "/instances"),
             (Actions::PURGE, Method::DELETE, "/instances/{id}"),
             (
@@ -208,7 +210,7 @@ async fn exactly_the_allowed_cells_succeed() {
             }
         }
     }
-    assert_eq!(cells, 9 * 7 * 21);
+    assert_eq!(cells, 9 * 9 * 21);
 }
 
 fn action_name(action: Actions) -> &'static str {
@@ -216,6 +218,8 @@ fn action_name(action: Actions) -> &'static str {
         Actions::START => "start",
         Actions::STATUS => "status",
         Actions::RAISE => "raise",
+        Actions::SUSPEND => "suspend",
+        Actions::RESUME => "resume",
         Actions::LIST => "list",
         Actions::PURGE => "purge",
         ALL_ENDED => "all",
@@ -273,6 +277,8 @@ fn bits(action: Actions) -> u16 {
         Actions::START => 1,
         Actions::STATUS => 1 << 1,
         Actions::RAISE => 1 << 5,
+        Actions::SUSPEND => 1 << 7,
+        Actions::RESUME => 1 << 8,
         Actions::PURGE | ALL_ENDED => 1 << 11,
         Actions::LIST => 1 << 12,
         _ => 1 << 6,

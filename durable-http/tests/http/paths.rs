@@ -102,6 +102,8 @@ async fn a_wrong_method_is_404_and_no_header_changes_the_method() {
         ("/instances/w", "GET HEAD DELETE"),
         ("/instances/w/raiseEvent/go", "POST"),
         ("/instances/w/terminate", "POST"),
+        ("/instances/w/suspend", "POST"),
+        ("/instances/w/resume", "POST"),
     ];
     let methods = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get",

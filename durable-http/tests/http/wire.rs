@@ -361,3 +361,45 @@ const STATUS_KEYS: [&str; 8] = [
     "createdTime",
     "lastUpdatedTime",
 ];
+
+#[tokio::test]
+async fn an_instance_is_suspended_and_resumed() {
+    let world = world().await;
+    world.waiting("w").await;
+    let post = async |what: &str| {
+        let reply = world
+            .admin(Method::POST, &format!("/instances/w/{what}"), "")
+            .await;
+        assert_eq!(
+            (reply.status, &*reply.text),
+            (StatusCode::ACCEPTED, ""),
+            "{what}"
+        );
+        world.admin(Method::GET, "/instances/w", "").await
+    };
+    // Twice is as good as once, also what clients of the original do not try.
+    for what in ["suspend?reason=a%20break", "suspend?reason=another"] {
+        let shown = post(what).await;
+        assert_eq!(shown.status, StatusCode::ACCEPTED);
+        let body = shown.json();
+        assert_eq!(body["runtimeStatus"], "Suspended");
+        assert_eq!(body["output"], "a break");
+    }
+    for what in ["resume", "resume?reason=why"] {
+        let body = post(what).await.json();
+        assert_eq!(body["runtimeStatus"], "Running");
+        assert!(body["output"].is_null(), "{body}");
+    }
+    let raise = "/instances/w/raiseEvent/go";
+    world.admin(Method::POST, raise, "7").await;
+    let ended = world.client.wait_for_completion("w").await;
+    let ended = ended.expect("a hub").expect("an instance");
+    assert_eq!(ended.output_json(), Some("7"));
+    for (id, status) in [("w", StatusCode::GONE), ("nobody", StatusCode::NOT_FOUND)] {
+        for what in ["suspend", "resume"] {
+            let uri = format!("/instances/{id}/{what}");
+            let reply = world.admin(Method::POST, &uri, "").await;
+            assert_eq!((reply.status, &*reply.text), (status, ""), "{uri}");
+        }
+    }
+}

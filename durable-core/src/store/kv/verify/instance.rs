@@ -224,7 +224,12 @@ impl Story {
         } else {
             status_of(turns, outstanding)
         };
-        examined.expect(header.status == status, || {
+        // It can be suspended for as long as it has not ended; no turn is taken for that.
+        let suspended = header.status == RuntimeStatus::Suspended && !status.is_terminal();
+        examined.expect(suspended == header.suspended.is_some(), || {
+            "it is suspended without a reason, or the other way round".to_owned()
+        });
+        examined.expect(suspended || header.status == status, || {
             format!("its header says {}, its history {status}", header.status)
         });
         let updated = turns.last().map_or(header.created, |(_, turn)| turn.time);
