@@ -66,8 +66,8 @@ impl Progress {
     /// whatever else is committed. What was not stored when the attempt ends is stored with its end;
     /// only a crash, or a worker that is stopped, loses it.
     ///
-    /// Of an attempt whose result nobody waits for any more it does nothing. Not is what is stored
-    /// while an `async` activity blocks its thread without ever waiting for anything.
+    /// Of an attempt whose result nobody waits for any more it does nothing. While an `async` activity
+    /// blocks its thread, without waiting for anything, nothing of it is stored.
     ///
     /// # Errors
     ///
