@@ -68,7 +68,7 @@ pub(crate) use self::message::{
 };
 #[cfg(feature = "testing")]
 pub(crate) use self::rehearsal::rehearse;
-#[cfg(feature = "simulation")]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use self::suspects::{RESTLESS, WATCHED};
 pub(crate) use self::work::OnForeignWake;
 
@@ -416,7 +416,7 @@ impl<R: Answer> Engine<R> {
     }
 
     /// The suspect that counts as running alone.
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn alone(&self) -> Option<ActivityKey> {
         self.work.suspects.alone()
     }

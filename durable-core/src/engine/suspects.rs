@@ -235,7 +235,7 @@ impl Suspects {
     }
 
     /// The suspect that counts as alone.
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     pub(super) fn alone(&self) -> Option<ActivityKey> {
         self.kept.alone
     }
