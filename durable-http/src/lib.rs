@@ -1,7 +1,8 @@
 //! Status and management routes of `durable-core` for any tower service.
 //!
 //! [`HttpApi`] speaks the management API of Durable Functions, so that published clients work
-//! unchanged: start an orchestration, ask for its status, raise an event, terminate it. It is a
+//! unchanged: start an orchestration, ask for its status, list, raise an event, suspend, resume,
+//! terminate, purge. It is a
 //! `tower` service: nest it in axum, call it from hyper, or lay it around another service with
 //! [`HttpApiLayer`].
 //!
