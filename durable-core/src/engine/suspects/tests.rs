@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use super::WATCHED;
+use super::{MOST, Suspects, WATCHED};
 use crate::engine::driver::{Driver, id, status, terminate};
 use crate::engine::timing::{Tries, end, failure, start, start_worker};
 use crate::engine::{Command, Config, Dispatch, Input, Response};
+use crate::id::{ActivityKey, CallId, ExecutionId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::ProblemKind;
 use crate::store::kv::memory::MemoryKv;
+use crate::store::{Run, Suspicion};
+use crate::time::Timestamp;
 
 /// A worker's process that begins when the one before had lasted for `lived`.
 fn next(before: Driver, lived: Duration, config: Config) -> Driver {
@@ -281,4 +284,35 @@ fn it_can_be_switched_off_and_to_another_number() {
         pass(&mut driver, Duration::from_secs(30));
         assert_eq!(begun(&mut driver).is_empty(), crash == 5);
     }
+}
+
+#[test]
+fn while_too_many_are_remembered_no_other_suspect_begins() {
+    let key = |call| ActivityKey {
+        number: InstanceNumber(7),
+        execution: ExecutionId(0),
+        call: CallId(call),
+    };
+    let most = u32::try_from(MOST).expect("few");
+    let kept = Suspicion {
+        run: Some(Run {
+            began: Timestamp(1_000),
+            after_crash: true,
+        }),
+        alone: None,
+        crashes: (0..most).map(|call| (key(call), 1)).collect(),
+    };
+    let mut suspects = Suspects::recovered(kept, 3);
+    let now = Timestamp(1_000);
+    suspects.worker_started(now);
+    suspects.advance(Timestamp(2_000));
+    let other = key(most + 1);
+    assert!(!suspects.may_begin(other, Timestamp(1), now));
+    assert!(!suspects.can_begin());
+    // One of those that are remembered does, and makes room.
+    assert!(!suspects.may_begin(key(3), Timestamp(1), now));
+    assert_eq!(suspects.next(now), Some(key(3)));
+    assert!(suspects.may_begin(key(3), Timestamp(1), now));
+    suspects.acquit(&key(3));
+    assert_eq!(suspects.next(now), Some(other));
 }
