@@ -1,6 +1,7 @@
 //! Every way in which changed code can contradict a history: the instance stops, says why and where, loses
 //! nothing, and goes on once the code is right again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use durable_core::testing::TestHub;
@@ -11,7 +12,7 @@ use durable_core::{
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 
-use super::{Place, listen, soon, status_when};
+use super::{Place, listen, over_restarts, soon, status_when};
 
 /// One thing that an orchestrator asks for.
 #[derive(Clone, Copy, Debug)]
@@ -335,6 +336,10 @@ async fn a_contradiction_is_explained_and_changes_nothing() {
             since.push(status.problem_since());
         }
         assert_eq!(histories(&hub).await, recorded, "life {life}");
+        // To try again the same code helps nobody, and does no harm.
+        for Row { what, .. } in ROWS {
+            hub.client().retry(*what).await.unwrap();
+        }
         hub.advance(SECOND).await.unwrap();
         hub.restart().await.unwrap();
     }
@@ -417,6 +422,49 @@ async fn a_contradiction_is_found_again_after_each_restart_until_the_code_is_rig
         .await
         .unwrap();
     check_went(&hub.client()).await;
+}
+
+/// What the code is follows from outside of it, as from a flag that is read at the start.
+static IS_ON: AtomicBool = AtomicBool::new(false);
+
+#[orchestrator]
+async fn flagged(ctx: OrchestrationContext) -> String {
+    if IS_ON.load(Ordering::SeqCst) {
+        ctx.create_timer(SECOND).await;
+    }
+    ctx.wait_for_external_event("Go").await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_mended_without_a_new_worker_is_tried_again_when_it_is_said() {
+    over_restarts(
+        TaskHub::options(),
+        WorkerBuilder::register::<flagged>,
+        async |mut site| {
+            let start = site.client().start_orchestration::<flagged>(());
+            start.id("x").await.unwrap();
+            status_when(&site.client(), "x", |status| {
+                status.runtime_status() == RuntimeStatus::Running
+            })
+            .await;
+            IS_ON.store(true, Ordering::SeqCst);
+            site = site.restart().await;
+            let client = site.client();
+            client.raise_event("x", "go", "went").await.unwrap();
+            let stopped = |status: &OrchestrationStatus| status.problem().is_some();
+            let status = status_when(&client, "x", stopped).await;
+            client.retry("x").await.unwrap();
+            let again = status_when(&client, "x", stopped).await;
+            assert_eq!(again.problem(), status.problem());
+            assert_eq!(again.problem_since(), status.problem_since());
+            IS_ON.store(false, Ordering::SeqCst);
+            client.retry("x").await.unwrap();
+            let ended = client.instance::<flagged>("x").unwrap();
+            assert_eq!(soon(ended.wait_for_completion()).await.unwrap(), "went");
+            site
+        },
+    )
+    .await;
 }
 
 mod versions {
