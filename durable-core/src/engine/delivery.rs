@@ -259,7 +259,10 @@ fn fire<R>(work: &mut Work<R>, instance: &mut Instance<R>, timer: TimerKey) -> b
         (TimerKind::Retry, Some(Pending::Activity { .. } | Pending::Child { .. })) => {
             let is_next = instance.next_due(timer.call) == Some(timer.due);
             if is_next && !instance.answered().contains(&timer.call) {
+                let problem = instance.header.problem.clone();
                 work.begin(instance, timer.call);
+                let changed = instance.header.problem != problem;
+                work.summarise(instance, changed);
             }
             false
         }

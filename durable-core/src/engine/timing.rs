@@ -277,3 +277,30 @@ fn a_summary_is_not_written_again_while_activities_follow_each_other() {
     assert_eq!(stored(&driver), (RuntimeStatus::Completed, 4));
     assert_sound(&driver, 0);
 }
+
+/// A worker that lacks the activity may find that out when a retry is due only.
+#[test]
+fn that_a_retry_cannot_be_made_is_stored() {
+    let mut driver = Driver::new();
+    start_worker(&mut driver, 1);
+    driver.ask_and_finish(start::<Tries>("t", Payload::NULL));
+    let dispatch = driver.dispatched.pop().expect("an attempt");
+    end(&mut driver, dispatch, Err(failure()));
+    driver.finish();
+    driver.engine.handle(Input::WorkerStopped(1));
+    let mut registry = Registry::default();
+    registry.orchestrator::<Tries>();
+    let input = Input::WorkerStarted(2, Arc::new(registry));
+    driver.engine.handle(input);
+    driver.finish();
+    driver.now = Timestamp(3_000_000);
+    driver.finish();
+    let key = InstanceKey::Id(crate::engine::driver::id("t"));
+    let stored = driver.store.load(&key, usize::MAX).unwrap().unwrap();
+    let problem = stored.header.problem.map(|(problem, _)| problem.kind());
+    assert_eq!(
+        problem,
+        Some(crate::replay::ProblemKind::ActivityNotRegistered)
+    );
+    assert_sound(&driver, 1);
+}

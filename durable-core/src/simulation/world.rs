@@ -1093,7 +1093,20 @@ impl Client {
         };
         let id = &self.id;
         match (want, response) {
-            (_, Response::NotRegistered { .. } | Response::TooManyWaiting) => self.again(want),
+            (_, Response::NotRegistered { .. }) => self.again(want),
+            (_, Response::TooManyWaiting) => {
+                self.again(want);
+                // There may be room only once it is resumed, if it was suspended.
+                let place = |order| {
+                    let mut orders = self.orders.iter();
+                    orders.position(|want| *want == Want::Order(order))
+                };
+                let suspended = place(Order::Suspend).is_none();
+                let resume = place(Order::Resume).filter(|_| suspended);
+                if let Some(resume) = resume.and_then(|place| self.orders.remove(place)) {
+                    self.orders.push_front(resume);
+                }
+            }
             (Want::Start, Response::Done) => auditor.started(id, durable),
             (Want::Start, Response::AlreadyExists(_)) if self.maybe_started => {
                 auditor.started(id, durable);
