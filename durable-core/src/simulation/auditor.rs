@@ -460,7 +460,12 @@ impl Auditor {
 
     /// The process has died of a call: after two times it must be noted to run alone, and then
     /// the crashes are counted.
-    pub(super) fn killed(&mut self, key: ActivityKey, noted: bool, young: bool) {
+    pub(super) fn killed(&mut self, key: ActivityKey, noted: bool, young: bool, durable: &Store) {
+        // An attempt that nobody waits for any more is told to stop, and may still do so; it is not
+        // made again.
+        if !is_wanted(&key, durable) {
+            return;
+        }
         let tries = 1 + self.retries.get(&key.number).copied().unwrap_or_default();
         let suspect = self.suspects.entry(key).or_default();
         if noted {
@@ -862,6 +867,25 @@ pub(super) fn is_durable(id: &InstanceId, read: &Snapshot, durable: &Store) {
         (stored.execution, turns) >= (read.header.execution, read.header.turns as usize),
         "{id}: what was read is not durable"
     );
+}
+
+/// Whether its instance still waits for the call.
+fn is_wanted(key: &ActivityKey, durable: &Store) -> bool {
+    let loaded = durable.load(&InstanceKey::Number(key.number), 0);
+    let Some(stored) = loaded.expect("is readable") else {
+        return false;
+    };
+    if stored.header.status.is_terminal() || stored.header.execution != key.execution {
+        return false;
+    }
+    let history = durable.history(&stored.header).expect("is readable");
+    let mut outstanding = Outstanding::default();
+    for turn in &history {
+        for step in &turn.steps {
+            outstanding.follow(step, turn.time);
+        }
+    }
+    outstanding.get(key.call).is_some()
 }
 
 /// Whether this can follow on that; suspended it can be at any time before its end.

@@ -307,7 +307,9 @@ impl World {
         );
         let young = self.age.saturating_sub(self.began) < WATCHED;
         let accused = self.die();
-        self.auditor.killed(key, accused == Some(key), young);
+        let durable = self.durable();
+        self.auditor
+            .killed(key, accused == Some(key), young, &durable);
     }
 
     /// What was in memory is gone, and of what was not synced some. Returns which call is noted to
