@@ -39,10 +39,12 @@ impl<R: Answer> Engine<R> {
             Want::AttemptEnded {
                 worker,
                 key,
+                attempt,
                 result,
                 progress,
             } if self.work.is_current(worker) => {
-                attempt_ended(&mut self.work, instance, key, result, progress)
+                let left = progress.map(|progress| (attempt, progress));
+                attempt_ended(&mut self.work, instance, key, result, left)
             }
             Want::Reported(reported, reply) => {
                 self.work.reported(instance, reported, reply);
@@ -211,9 +213,10 @@ fn attempt_ended<R>(
     instance: &mut Instance<R>,
     key: ActivityKey,
     result: Result<Attempted, FailureDetails>,
-    progress: Option<Payload>,
+    left: Option<(u32, Payload)>,
 ) -> bool {
-    let attempt = work.running.remove(&key);
+    // Not there if its worker was stopped while the instance was being loaded.
+    work.running.remove(&key);
     work.suspects.acquit(&key);
     let call = key.call;
     let outstanding = matches!(
@@ -223,8 +226,8 @@ fn attempt_ended<R>(
     if !outstanding || key.execution != instance.header.execution {
         return false;
     }
-    if let (false, Some(attempt), Some(progress)) =
-        (matches!(result, Ok(Attempted::Done(_))), attempt, progress)
+    if !matches!(result, Ok(Attempted::Done(_)))
+        && let Some((attempt, progress)) = left
     {
         work.note_progress(instance, call, attempt, progress);
     }

@@ -222,6 +222,7 @@ enum Want<R> {
     AttemptEnded {
         worker: WorkerId,
         key: ActivityKey,
+        attempt: u32,
         result: Result<Attempted, FailureDetails>,
         progress: Option<Payload>,
     },
@@ -378,6 +379,7 @@ impl<R: Answer> Engine<R> {
                     let want = Want::AttemptEnded {
                         worker,
                         key,
+                        attempt,
                         result,
                         progress,
                     };
