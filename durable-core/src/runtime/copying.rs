@@ -21,6 +21,8 @@ pub(super) fn spawn(copy: impl FnOnce() + Send + 'static) -> Result<(), CopyErro
 const FLOOR: u64 = 4 << 20;
 /// The files are looked at when so many bytes were written or became free since the last time.
 const LOOK_AFTER: u64 = 1 << 20;
+/// Of a small hub, whose live bytes are hardly more than that, half of them; but no fewer than these.
+const LOOK_AT_LEAST: u64 = 64 << 10;
 /// As before, when a compaction failed: the disk may be full.
 const LOOK_AFTER_FAILURE: u64 = 64 << 20;
 
@@ -70,7 +72,9 @@ impl AutoCompaction {
             // It looks itself when it is done.
             Last::Running => return false,
             Last::Failed => LOOK_AFTER_FAILURE,
-            Last::None | Last::Done { .. } => LOOK_AFTER,
+            Last::None | Last::Done { .. } => {
+                LOOK_AFTER.min((self.looked.live / 2).max(LOOK_AT_LEAST))
+            }
         };
         let written = now.written.saturating_sub(self.looked.written);
         let freed = self.looked.live.saturating_sub(now.live);
@@ -197,6 +201,28 @@ mod tests {
         ] {
             let worthwhile = is_worthwhile(3, last, live, disk);
             assert_eq!(worthwhile, expected, "{last:?} {live} {disk}");
+        }
+    }
+
+    /// Else it would not look again at what is left of a small hub, with all its files.
+    #[test]
+    fn it_looks_when_half_of_a_small_hub_was_removed() {
+        const KIB: u64 = 1 << 10;
+        let auto = AutoCompaction::new(3, 900 * KIB);
+        for (live, expected) in [(451, false), (450, true), (0, true)] {
+            let now = Sizes {
+                written: 0,
+                live: live * KIB,
+            };
+            assert_eq!(auto.is_due(now), expected, "{live}");
+        }
+        let empty = AutoCompaction::new(3, 0);
+        for (written, expected) in [(63, false), (64, true)] {
+            let now = Sizes {
+                written: written * KIB,
+                live: 0,
+            };
+            assert_eq!(empty.is_due(now), expected, "{written}");
         }
     }
 
