@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::payload::Payload;
+use crate::text::cut;
 
 /// The most bytes that a failure's message and each of its causes keep.
 const MAX_TEXT: usize = 16 * 1024;
@@ -61,8 +62,7 @@ impl FailureDetails {
     /// A text as it is kept: whoever made an error of it may have put anything in.
     pub(crate) fn shortened(mut text: String) -> String {
         if text.len() > MAX_TEXT {
-            let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
-            text.truncate(end.unwrap_or(0));
+            cut(&mut text, MAX_TEXT);
             text.push('…');
         }
         text

@@ -191,6 +191,7 @@ pub mod simulation;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod text;
 mod time;
 mod version;
 

@@ -36,15 +36,15 @@ impl<R> Work<R> {
                     instance.header.status = RuntimeStatus::Suspended;
                     instance.header.suspended = Some(reason.clone());
                     instance.body = Body::Parked;
+                    changed = true;
                 }
-                Hold::Resume(_) if suspended => resume(instance),
+                Hold::Resume(_) if suspended => {
+                    resume(instance);
+                    changed = true;
+                }
                 // It is as it is wanted.
-                Hold::Suspend(..) | Hold::Resume(_) => {
-                    self.reply(hold.into_reply(), Response::Done);
-                    continue;
-                }
+                Hold::Suspend(..) | Hold::Resume(_) => {}
             }
-            changed = true;
             self.reply(hold.into_reply(), Response::Done);
         }
         changed

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::{Emitted, Identity};
 use crate::history::{Action, ActivityOptions, Event};
+use crate::text::cut;
 
 /// What kind of problem stops an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,9 +64,7 @@ impl Problem {
     /// This problem with texts of bounded length, as it is kept.
     pub(crate) fn shortened(mut self) -> Self {
         for (text, limit) in [(&mut self.message, 1024), (&mut self.report, 2048)] {
-            let fits = |at: &usize| text.is_char_boundary(*at);
-            let end = (0..=limit.min(text.len())).rev().find(fits).unwrap_or(0);
-            text.truncate(end);
+            cut(text, limit);
         }
         self
     }
@@ -74,11 +73,9 @@ impl Problem {
     pub(crate) fn cut(&mut self, bytes: usize) {
         let mut left = bytes;
         for text in [&mut self.report, &mut self.message] {
-            let wanted = text.len().saturating_sub(left);
-            let end = (0..=wanted).rev().find(|at| text.is_char_boundary(*at));
-            let end = end.unwrap_or(0);
-            left = left.saturating_sub(text.len() - end);
-            text.truncate(end);
+            let before = text.len();
+            cut(text, before.saturating_sub(left));
+            left = left.saturating_sub(before - text.len());
         }
     }
 

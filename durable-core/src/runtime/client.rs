@@ -23,6 +23,7 @@ use crate::id::{EventName, InstanceId, InstanceNumber, InvalidInstanceId, MAX_NA
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
 use crate::store::StoreError;
+use crate::text::cut;
 
 /// Bytes of the reason that is kept: it is part of the summary, which is one value of the store.
 const MAX_SUSPEND_REASON: usize = 512;
@@ -309,13 +310,9 @@ impl Client {
         id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
         reason: impl Into<String>,
     ) -> Result<(), InstanceError> {
-        let id = id
-            .try_into()
-            .map_err(|error| InstanceError::InvalidId(error.into()))?;
+        let id: InstanceId = id.try_into().map_err(Into::into)?;
         let mut reason = reason.into();
-        let mut ends = (0..=MAX_SUSPEND_REASON).rev();
-        let end = ends.find(|end| reason.is_char_boundary(*end));
-        reason.truncate(end.unwrap_or_default());
+        cut(&mut reason, MAX_SUSPEND_REASON);
         let suspend = Command::Suspend {
             id: id.clone(),
             reason,
@@ -332,9 +329,7 @@ impl Client {
         &self,
         id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
     ) -> Result<(), InstanceError> {
-        let id = id
-            .try_into()
-            .map_err(|error| InstanceError::InvalidId(error.into()))?;
+        let id: InstanceId = id.try_into().map_err(Into::into)?;
         let resume = Command::Resume { id: id.clone() };
         self.tell(id, resume).await
     }
@@ -386,8 +381,7 @@ impl Client {
         &self,
         id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
     ) -> Result<(), InstanceError> {
-        let id = id.try_into().map_err(Into::into);
-        let id = id.map_err(InstanceError::InvalidId)?;
+        let id: InstanceId = id.try_into().map_err(Into::into)?;
         self.tell(id.clone(), Command::Retry { id }).await
     }
 

@@ -245,8 +245,16 @@ fn create_with_parents(path: &Path) -> Result<(), OpenError> {
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_directory(path: &Path) -> Result<(), OpenError> {
+    sync_names(path).map_err(io_error(path))
+}
+
+/// As before, with what the system says.
+pub(super) fn sync_names(path: &Path) -> io::Result<()> {
     // Elsewhere a directory cannot be opened as a file, and needs no sync.
-    if cfg!(unix) { sync_file(path) } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(path)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Makes the bytes of a file durable that another handle has written.

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
+use super::directory::sync_names;
 use super::engine::{Batch, Change};
 
 const REDO: &str = "redo";
@@ -97,13 +98,4 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk()?;
     *rest = tail;
     Some(*head)
-}
-
-/// Makes the names in a directory durable.
-fn sync_names(hub: &Path) -> io::Result<()> {
-    // Elsewhere a directory cannot be opened as a file, and needs no sync.
-    if cfg!(unix) {
-        File::open(hub)?.sync_all()?;
-    }
-    Ok(())
 }

@@ -8,9 +8,11 @@
 //! hit the opening of a hub with large payloads.) Nothing else is ever written under that name, and the
 //! log it was made of was synced before, so one that is whole is as good as one with its name.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use super::directory::sync_names;
 
 const UNFINISHED: &str = ".generating";
 
@@ -33,9 +35,8 @@ pub(super) fn finish(directory: &Path) -> io::Result<()> {
             fs::remove_file(path)?;
         }
     }
-    // Elsewhere a directory cannot be opened as a file, and needs no sync.
-    if finished && cfg!(unix) {
-        File::open(directory)?.sync_all()?;
+    if finished {
+        sync_names(directory)?;
     }
     Ok(())
 }
