@@ -64,7 +64,8 @@ impl InstanceQuery {
         Self::default()
     }
 
-    /// Those with this status; called again, also those with that one.
+    /// Those with this status; called again, also those with that one. Of Failed and Suspended, one
+    /// or both, there is an index: they are found at once among any number of others.
     pub fn status(mut self, status: RuntimeStatus) -> Self {
         self.filter.statuses.insert(status);
         self
@@ -77,8 +78,7 @@ impl InstanceQuery {
         self
     }
 
-    /// Those whose id begins so, byte for byte. Only these are looked at, so this is the quickest
-    /// of the conditions.
+    /// Those whose id begins so, byte for byte. Only these are looked at.
     pub fn id_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.filter.id_prefix = prefix.into();
         self
@@ -91,7 +91,7 @@ impl InstanceQuery {
     }
 
     /// Those that have a [`problem`](OrchestrationStatus::problem) and do not go on, or those that
-    /// have none.
+    /// have none. Of those that have one there is an index, as of those that [failed](Self::status).
     pub fn blocked(mut self, blocked: bool) -> Self {
         self.filter.blocked = Some(blocked);
         self
@@ -153,7 +153,7 @@ fn micros(range: &impl RangeBounds<SystemTime>) -> RangeInclusive<Timestamp> {
 #[non_exhaustive]
 pub struct InstancePage {
     /// What was found. There may be none although there are more to come: for one page only so
-    /// many instances are looked at (4,096).
+    /// many instances are looked at (4,096, or 1,024 of an index).
     pub instances: Vec<OrchestrationStatus>,
     /// Instances of which nothing can be told, for their records are damaged; whether they are
     /// asked for is not known. [`TaskHub::verify`](crate::TaskHub::verify) says more.

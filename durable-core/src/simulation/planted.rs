@@ -94,6 +94,8 @@ pub enum Planted {
     AccuseWhatEnded,
     /// A suspended instance takes turns again after a restart.
     ReviveSuspended,
+    /// What few instances are is kept in the index when one is that no longer.
+    LeaveInIndex,
 }
 
 impl Planted {
@@ -143,6 +145,7 @@ impl Planted {
         Self::NoteTooLate,
         Self::AccuseWhatEnded,
         Self::ReviveSuspended,
+        Self::LeaveInIndex,
     ];
 }
 

@@ -62,6 +62,7 @@ fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
     listing::a_list_shows_what_matches(&fresh());
     listing::a_list_is_as_new_as_the_history(&fresh());
     listing::pages_lack_nothing_that_is_there_all_the_time(&fresh());
+    listing::few_are_found_among_many(&fresh());
     a_purged_instance_is_gone_and_its_neighbours_are_not(&fresh());
     an_active_instance_that_is_gone_is_damage(&fresh());
     a_gap_in_a_history_is_damage(&fresh());

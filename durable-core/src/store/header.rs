@@ -88,12 +88,14 @@ pub(crate) struct Header {
     pub(crate) suspended: Option<String>,
 }
 
-/// What the store's counters hold of a header.
+/// What the store's counters and its index hold of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeaderSize {
     pub(crate) status: RuntimeStatus,
     /// Its bytes when encoded.
     pub(crate) len: u32,
+    /// Whether it has a problem.
+    pub(crate) blocked: bool,
 }
 
 /// A header is one value of the store: this much is less than any engine takes.
@@ -115,6 +117,7 @@ impl Header {
         HeaderSize {
             status: self.status,
             len: u32::try_from(len).unwrap_or(u32::MAX),
+            blocked: self.problem.is_some(),
         }
     }
 }

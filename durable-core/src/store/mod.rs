@@ -244,6 +244,19 @@ pub(crate) struct Glimpse {
     pub(crate) reports: Reports,
 }
 
+impl Glimpse {
+    /// Of the summary alone.
+    pub(crate) fn of(header: Header) -> Self {
+        Self {
+            header,
+            first_turn: None,
+            last_turn: None,
+            first_message: None,
+            reports: Reports::new(),
+        }
+    }
+}
+
 /// Where a store stands when it is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recovered {

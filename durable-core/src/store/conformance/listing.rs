@@ -2,9 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Store, and_reopened, append, commit, first_turn, header, id, purge, put, turn};
+use super::{
+    Store, and_reopened, append, commit, first_turn, header, id, purge, put, replace, turn,
+};
 use crate::replay::{Problem, ProblemKind};
-use crate::store::{Filter, Header, List, Listed, RuntimeStatus};
+use crate::store::kv::KvStore;
+use crate::store::kv::backend::{KeyValue as _, Write};
+use crate::store::kv::memory::MemoryKv;
+use crate::store::{Damage, DamageKind, Filter, Header, List, Listed, Op, RuntimeStatus};
 use crate::time::Timestamp;
 
 pub(super) fn all() -> List {
@@ -232,5 +237,147 @@ pub(super) fn pages_lack_nothing_that_is_there_all_the_time<S: Store>(open: &imp
     assert_eq!(once.len(), found.len(), "{found:?}");
     for always in ["i00", "i05", "i10", "i15"] {
         assert!(found.iter().any(|id| id == always), "{found:?}");
+    }
+}
+
+/// However many there are beside them, and whatever becomes of them.
+pub(super) fn few_are_found_among_many<S: Store>(open: &impl Fn() -> S) {
+    use RuntimeStatus::{Failed, Running, Suspended};
+
+    let store = open();
+    for number in 0..300 {
+        create(&store, number, &format!("i{number:03}"), |header| {
+            header.status = RuntimeStatus::Completed;
+        });
+    }
+    let mut commits = 700;
+    let mut set = |old: &Header, status, blocked: bool| {
+        let problem = Problem::new(ProblemKind::Divergence, "why", "report");
+        let new = Header {
+            status,
+            problem: blocked.then_some((problem, Timestamp(5))),
+            suspended: (status == Suspended).then(String::new),
+            turns: 1,
+            ..old.clone()
+        };
+        commits += 1;
+        commit(&store, commits, vec![replace(old, &new)]);
+        new
+    };
+    let rare = [299, 7, 150, 8, 151].map(|number| {
+        let name = format!("j{number:03}");
+        create(&store, 300 + number, &name, |_| {});
+        header(&name, 300 + number, Running, 1)
+    });
+    let [failed, suspended, blocked, both, again] = rare;
+    let failed = set(&failed, Failed, false);
+    let suspended = set(&suspended, Suspended, false);
+    let blocked = set(&blocked, Running, true);
+    let both = set(&both, Suspended, true);
+    // As a rewind has it, and once more.
+    let again = set(&again, Failed, false);
+    let again = set(&again, Running, false);
+    let expected = |cases: &[(Change, &[&str])], store: &S| {
+        for (nth, (change, expected)) in cases.iter().enumerate() {
+            let mut list = all();
+            change(&mut list.filter);
+            list.budget = 5;
+            assert_eq!(
+                page_by_page(store, &list),
+                (owned(expected), 1),
+                "case {nth}"
+            );
+            list.limit = 1;
+            assert_eq!(page_by_page(store, &list).0, owned(expected), "case {nth}");
+        }
+    };
+    expected(
+        &[
+            (|f| f.statuses = [Failed].into(), &["j299"]),
+            (|f| f.statuses = [Suspended].into(), &["j007", "j008"]),
+            (
+                |f| f.statuses = [Failed, Suspended].into(),
+                &["j007", "j008", "j299"],
+            ),
+            (|f| f.blocked = Some(true), &["j008", "j150"]),
+            (
+                |f| (f.statuses, f.blocked) = ([Running].into(), Some(true)),
+                &["j150"],
+            ),
+            (
+                |f| (f.statuses, f.id_prefix) = ([Failed, Suspended].into(), "j00".to_owned()),
+                &["j007", "j008"],
+            ),
+            (
+                |f| (f.statuses, f.names) = ([Failed].into(), ["x".to_owned()].into()),
+                &[],
+            ),
+        ],
+        &store,
+    );
+    set(&suspended, Running, false);
+    set(&blocked, Running, false);
+    set(&again, Failed, false);
+    let both = set(&both, Running, true);
+    set(&both, RuntimeStatus::Terminated, true);
+    let purge_failed = Op::Purge {
+        id: failed.id.clone(),
+        number: failed.number,
+        status: Failed,
+    };
+    commit(&store, 800, vec![purge_failed]);
+    and_reopened(store, open, |store| {
+        let mut said = store.verify(&mut |_| Ok(())).unwrap().damages;
+        said.retain(|damage| damage.detail.contains("index"));
+        assert_eq!(said, []);
+        expected(
+            &[
+                (|f| f.statuses = [Failed, Suspended].into(), &["j151"]),
+                (|f| f.blocked = Some(true), &["j008"]),
+            ],
+            store,
+        );
+    });
+}
+
+fn owned(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+/// An entry that is lost, and one that nothing explains.
+#[test]
+fn a_wrong_index_is_noticed_and_made_anew_when_a_loss_is_accepted() {
+    let memory = MemoryKv::default();
+    let store = super::open(memory.clone()).unwrap();
+    create_four(&store);
+    let list = |store: &KvStore<MemoryKv>| {
+        let mut list = all();
+        list.filter.statuses = [RuntimeStatus::Failed].into();
+        page_by_page(store, &list).0
+    };
+    let sound = super::miscounted(&store);
+    let (entry, other) = (b"xfb\0".to_vec(), b"xfab\0".to_vec());
+    assert!(super::pairs(&memory).contains(&(entry.clone(), Vec::new())));
+    let (index, key) = ("the index ", "means nothing");
+    for (write, kind, said) in [
+        (Write::Remove(entry.clone()), DamageKind::Missing, index),
+        (
+            Write::Put(other.clone(), Vec::new()),
+            DamageKind::Surplus,
+            index,
+        ),
+        (Write::Put(other, b"1".to_vec()), DamageKind::Surplus, key),
+    ] {
+        memory.apply(memory.batch(vec![write])).unwrap();
+        let found = store.verify(&mut |_| Ok(())).unwrap();
+        let is_noted = |damage: &Damage| damage.kind == kind && damage.detail.contains(said);
+        assert!(found.damages.iter().any(is_noted), "{found:?}");
+        // Without this record it is refused.
+        let refused = Write::Remove(b"k\0\0".to_vec());
+        memory.apply(memory.batch(vec![refused])).unwrap();
+        let (salvaged, loss) = super::salvage(&memory).unwrap();
+        assert!(loss.is_some());
+        assert_eq!(list(&salvaged), ["b"]);
+        assert_eq!(super::miscounted(&salvaged), sound);
     }
 }

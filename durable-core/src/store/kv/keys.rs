@@ -12,9 +12,11 @@
 //! | `o` | seq | letter that was not dealt with |
 //! | `j` | seq | changes of the active set |
 //! | `s` | | the active set as of a change |
+//! | `x` | what it is, id, a zero | nothing: an instance that is what few are |
 //!
-//! Every key but a timer's ends in a chunk number (two bytes).
+//! Every key but those of timers and of `x` ends in a chunk number (two bytes).
 
+use super::sparse::Rarity;
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::store::{TimerKey, TimerKind};
 use crate::time::Timestamp;
@@ -30,6 +32,7 @@ const MESSAGE: u8 = b'q';
 const ATTEMPTS: u8 = b'a';
 const LETTER: u8 = b'o';
 const ACTIVE_CHANGE: u8 = b'j';
+const SPARSE: u8 = b'x';
 
 /// After every key there is.
 pub(super) const END: &[u8] = &[0xff; 16];
@@ -47,6 +50,7 @@ pub(super) enum Kind {
     Letter,
     ActiveChange,
     ActiveSnapshot,
+    Sparse,
 }
 
 impl Kind {
@@ -63,6 +67,7 @@ impl Kind {
             LETTER => Some(Self::Letter),
             ACTIVE_CHANGE => Some(Self::ActiveChange),
             b's' => Some(Self::ActiveSnapshot),
+            SPARSE => Some(Self::Sparse),
             _ => None,
         }
     }
@@ -76,7 +81,13 @@ impl Kind {
             Self::Turn | Self::Message | Self::Attempts => key.len() == 17,
             Self::Timer => parse_timer(key).is_some(),
             Self::ActiveChange | Self::Letter => key.len() == 9,
+            Self::Sparse => parse_sparse(key).is_some(),
         }
+    }
+
+    /// Whether its records are a key alone, without a chunk number.
+    pub(super) fn is_bare(self) -> bool {
+        matches!(self, Self::Timer | Self::Sparse)
     }
 }
 
@@ -115,6 +126,38 @@ pub(super) fn parse_header(key: &[u8]) -> Option<InstanceId> {
 
 pub(super) fn headers() -> RecordKey {
     vec![HEADER]
+}
+
+pub(super) fn sparse(rarity: Rarity, id: &InstanceId) -> RecordKey {
+    [&sparse_from(rarity, id.as_str()), [0].as_slice()].concat()
+}
+
+/// What the keys begin with whose ids begin with `prefix`.
+pub(super) fn sparse_from(rarity: Rarity, prefix: &str) -> RecordKey {
+    let rarity = match rarity {
+        Rarity::Failed => b'f',
+        Rarity::Suspended => b's',
+        Rarity::Blocked => b'b',
+    };
+    key(SPARSE, [&[rarity], prefix.as_bytes()])
+}
+
+/// All of the index.
+pub(super) fn all_sparse() -> RecordKey {
+    vec![SPARSE]
+}
+
+/// What [`sparse`] was made of; `None` if the bytes are no such key.
+pub(super) fn parse_sparse(key: &[u8]) -> Option<(Rarity, InstanceId)> {
+    let (rarity, rest) = key.strip_prefix(&[SPARSE])?.split_first()?;
+    let rarity = match rarity {
+        b'f' => Rarity::Failed,
+        b's' => Rarity::Suspended,
+        b'b' => Rarity::Blocked,
+        _ => return None,
+    };
+    let id = std::str::from_utf8(rest.strip_suffix(&[0])?).ok()?;
+    Some((rarity, InstanceId::new(id).ok()?))
 }
 
 pub(super) fn turns() -> RecordKey {

@@ -1,18 +1,21 @@
-//! Listing instances: a scan over headers, a bounded one.
+//! Listing instances: a scan over headers, or over the index of few of them; a bounded one.
 
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use super::backend::KeyValue;
-use super::keys::{self, RecordKey};
-use super::read;
 use super::record::{Partial, name};
+use super::sparse::{self, Rarity};
 use super::verify::Tally;
+use super::{keys, read};
 use crate::id::{InstanceId, InstanceNumber};
 use crate::store::{Glimpse, Header, List, Listed, StoreError};
 
 /// Bytes of headers that are looked at for one page.
 const MAX_BYTES: usize = 4 << 20;
+/// Entries of the index that are looked at for one page: the header of each is read by itself, which
+/// takes longer than to read one after the other.
+const MAX_ENTRIES: usize = 1024;
 /// How often what does not fit is read, the last time while no commit is applied.
 const ATTEMPTS: usize = 3;
 
@@ -23,16 +26,20 @@ pub(super) fn list(
     still: &Mutex<Option<Tally>>,
 ) -> Result<Listed, StoreError> {
     let mut listed = Listed::default();
-    let (headers, mut more) = headers(kv, list)?;
+    let (candidates, mut more) = match sparse::covers(&list.filter) {
+        Some(rarities) => rare(kv, list, &rarities)?,
+        None => headers(kv, list)?,
+    };
     let mut seen = None;
-    let mut headers = headers.into_iter();
-    for (key, header) in headers.by_ref() {
-        let Some(id) = keys::parse_header(&key) else {
-            // Nobody's; `verify` notes it.
-            continue;
-        };
+    let mut candidates = candidates.into_iter();
+    for Candidate { id, header } in candidates.by_ref() {
         let looked = match header {
             Some(header) if !list.filter.matches(&header) => Ok(None),
+            // It is as exact as it was then; that of another may be behind what was told of it.
+            Some(header) if header.status.is_terminal() => match settled(kv, header, list) {
+                Err(StoreError::Corrupt { .. }) => look(kv, &id, list, still),
+                seen => seen.map(Some),
+            },
             _ => look(kv, &id, list, still),
         };
         match looked {
@@ -45,16 +52,34 @@ pub(super) fn list(
             break;
         }
     }
-    more |= headers.next().is_some();
+    more |= candidates.next().is_some();
     listed.last = seen.filter(|_| more);
     Ok(listed)
 }
 
-type Found = (RecordKey, Option<Header>);
+/// One that may match.
+struct Candidate {
+    id: InstanceId,
+    /// If that was read already.
+    header: Option<Header>,
+}
+
+/// The candidates that are in the index, and whether there are more.
+fn rare(
+    kv: &impl KeyValue,
+    list: &List,
+    rarities: &[Rarity],
+) -> Result<(Vec<Candidate>, bool), StoreError> {
+    let (prefix, after) = (&list.filter.id_prefix, list.after.as_ref());
+    let limit = list.budget.min(MAX_ENTRIES);
+    let (ids, more) = sparse::ids(kv, rarities, prefix, after, limit)?;
+    let candidate = |id| Candidate { id, header: None };
+    Ok((ids.into_iter().map(candidate).collect(), more))
+}
 
 /// The headers that are looked at, and whether there are more; without the header where it cannot
 /// be read at once.
-fn headers(kv: &impl KeyValue, list: &List) -> Result<(Vec<Found>, bool), StoreError> {
+fn headers(kv: &impl KeyValue, list: &List) -> Result<(Vec<Candidate>, bool), StoreError> {
     let prefix = [&keys::headers(), list.filter.id_prefix.as_bytes()].concat();
     let behind = |id: &InstanceId| keys::end_of(&keys::header(id));
     let from = list
@@ -62,10 +87,13 @@ fn headers(kv: &impl KeyValue, list: &List) -> Result<(Vec<Found>, bool), StoreE
         .as_ref()
         .map_or_else(Vec::new, behind)
         .max(prefix.clone());
-    let (mut found, mut bytes, mut more) = (Vec::<Found>::new(), 0, false);
+    let (mut found, mut bytes, mut more) = (Vec::<Candidate>::new(), 0, false);
     kv.scan(&from, &keys::end_of(&prefix), &mut |key, value| {
-        let record = name(key);
-        if found.last().is_some_and(|(last, _)| last == record) {
+        // Other keys are nobody's; `verify` notes them.
+        let Some(id) = keys::parse_header(name(key)) else {
+            return ControlFlow::Continue(());
+        };
+        if found.last().is_some_and(|last| last.id == id) {
             return ControlFlow::Continue(());
         }
         if found.len() >= list.budget || bytes >= MAX_BYTES {
@@ -74,11 +102,21 @@ fn headers(kv: &impl KeyValue, list: &List) -> Result<(Vec<Found>, bool), StoreE
         }
         bytes += value.len();
         let whole = Partial::begin(key, value).and_then(Partial::finish);
-        let header = whole.and_then(|(key, body)| read::decode(&key, &body));
-        found.push((record.to_vec(), header.ok()));
+        let header = whole.and_then(|(key, body)| read::decode(&key, &body)).ok();
+        found.push(Candidate { id, header });
         ControlFlow::Continue(())
     })?;
     Ok((found, more))
+}
+
+/// What is shown of one that has ended.
+fn settled(kv: &impl KeyValue, header: Header, list: &List) -> Result<Glimpse, StoreError> {
+    let glimpse = Glimpse::of(header);
+    if list.payloads {
+        read::fill(kv, glimpse, |_| false)
+    } else {
+        Ok(glimpse)
+    }
 }
 
 /// What is shown of one, if it still matches.

@@ -49,6 +49,8 @@ pub(super) struct Counts {
     pub(super) letters: u64,
     /// Their keys and values.
     pub(super) bytes: u64,
+    /// Entries of the index of what few instances are.
+    pub(super) sparse: u64,
 }
 
 /// What is counted.
@@ -60,6 +62,7 @@ pub(super) enum Counted {
     Timer,
     Attempts,
     Letter,
+    Sparse,
 }
 
 impl Counts {
@@ -73,6 +76,7 @@ impl Counts {
             Counted::Timer => self.timers += 1,
             Counted::Attempts => self.attempts += 1,
             Counted::Letter => self.letters += 1,
+            Counted::Sparse => self.sparse += 1,
         }
     }
 
@@ -95,6 +99,7 @@ impl Counts {
             Counted::Timer => less(&mut self.timers, 1),
             Counted::Attempts => less(&mut self.attempts, 1),
             Counted::Letter => less(&mut self.letters, 1),
+            Counted::Sparse => less(&mut self.sparse, 1),
         }
     }
 }

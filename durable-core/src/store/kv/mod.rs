@@ -14,6 +14,7 @@ mod read;
 mod record;
 mod salvage;
 pub(crate) mod sled;
+mod sparse;
 mod verify;
 mod write;
 

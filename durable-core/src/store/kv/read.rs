@@ -280,9 +280,18 @@ pub(super) fn glimpse(
     id: &InstanceId,
     is_active: impl Fn(InstanceNumber) -> bool,
 ) -> Result<Option<Glimpse>, StoreError> {
-    let Some(summary) = summary(kv, id, &is_active)? else {
-        return Ok(None);
-    };
+    let summary = summary(kv, id, &is_active)?;
+    summary
+        .map(|summary| fill(kv, summary, is_active))
+        .transpose()
+}
+
+/// A summary, with what the instance was given and has returned, and what its activities report.
+pub(super) fn fill(
+    kv: &impl KeyValue,
+    summary: Glimpse,
+    is_active: impl Fn(InstanceNumber) -> bool,
+) -> Result<Glimpse, StoreError> {
     let header = &summary.header;
     let first_turn = nth_turn(kv, header, 1)?;
     let last_turn = if header.status.is_terminal() {
@@ -302,13 +311,13 @@ pub(super) fn glimpse(
         let shown = shown_reports(attempts.iter().map(|(call, attempts)| (*call, attempts)));
         reports.extend(shown.map(|(call, report)| (call, report.clone())));
     }
-    Ok(Some(Glimpse {
+    Ok(Glimpse {
         first_turn,
         last_turn,
         first_message,
         reports,
         ..summary
-    }))
+    })
 }
 
 /// The same without what it was given and has returned, and what its activities report. The header of one that is active may lag
@@ -330,13 +339,7 @@ pub(super) fn summary(
         header.turns = newest;
         header.updated = header.updated.max(turn.time);
     }
-    Ok(Some(Glimpse {
-        header,
-        first_turn: None,
-        last_turn: None,
-        first_message: None,
-        reports: Reports::new(),
-    }))
+    Ok(Some(Glimpse::of(header)))
 }
 
 fn nth_turn(kv: &impl KeyValue, header: &Header, n: u32) -> Result<Option<Turn>, StoreError> {

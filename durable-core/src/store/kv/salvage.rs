@@ -12,8 +12,10 @@ use std::path::Path;
 
 use super::active::Snapshot;
 use super::backend::{KeyValue, Write};
-use super::meta::{Counts, Meta};
+use super::keys::RecordKey;
+use super::meta::{Counted, Counts, Meta};
 use super::record::{self, Partial};
+use super::sparse::rarities;
 use super::verify::Tally;
 use super::write::encode;
 use super::{Hub, KvStore, keys, read};
@@ -66,6 +68,8 @@ struct Found {
     headers: BTreeSet<InstanceNumber>,
     /// Those that have not ended, with the turns that the header knows of.
     running: BTreeMap<InstanceNumber, (ExecutionId, u32)>,
+    /// The index of what few instances are, as it must be.
+    sparse: BTreeSet<RecordKey>,
     histories: Histories,
     /// What there is of every kind that can be read.
     counts: Counts,
@@ -94,6 +98,7 @@ impl Found {
             hub,
             headers: BTreeSet::new(),
             running: BTreeMap::new(),
+            sparse: BTreeSet::new(),
             histories: Histories::default(),
             counts: Counts::default(),
             damage: Vec::new(),
@@ -115,6 +120,8 @@ impl Found {
                 match header(key, value) {
                     Ok(header) => {
                         self.headers.insert(header.number);
+                        let entry = |rarity| keys::sparse(rarity, &header.id);
+                        self.sparse.extend(rarities(&header).map(entry));
                         if !header.status.is_terminal() {
                             let turns = (header.execution, header.turns);
                             self.running.insert(header.number, turns);
@@ -198,7 +205,7 @@ impl Found {
             // What is left may be of another time.
             suspicion: Suspicion::default(),
         };
-        let written = self.write(kv, &meta);
+        let written = self.write(kv, meta);
         written.map_err(|error| OpenError::unreadable(path, error))?;
         Ok(loss)
     }
@@ -220,9 +227,10 @@ impl Found {
         damage
     }
 
-    fn write(&self, kv: &impl KeyValue, meta: &Meta) -> Result<(), StoreError> {
+    fn write(&self, kv: &impl KeyValue, mut meta: Meta) -> Result<(), StoreError> {
         let max_value = kv.max_value();
         let mut writes = Vec::new();
+        self.index(kv, &mut meta.counts, &mut writes)?;
         let journal = keys::active_changes();
         kv.scan(&journal, &keys::end_of(&journal), &mut |key, _| {
             writes.push(Write::Remove(key.to_vec()));
@@ -242,13 +250,36 @@ impl Found {
             record::put(key.to_vec(), &body, max_value, writes)
         };
         put(keys::ACTIVE_SNAPSHOT, encode(&active)?, &mut writes)?;
-        put(keys::META, encode(meta)?, &mut writes)?;
+        put(keys::META, encode(&meta)?, &mut writes)?;
         if self.hub.is_none() {
             let hub = Hub::new(kv.identity())?;
             put(keys::HUB, encode(&hub)?, &mut writes)?;
         }
         kv.apply(kv.batch(writes))?;
         kv.sync(meta.mark())
+    }
+
+    /// Makes the index of what few instances are the one that the headers ask for.
+    fn index(
+        &self,
+        kv: &impl KeyValue,
+        counts: &mut Counts,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), StoreError> {
+        let all = keys::all_sparse();
+        kv.scan(&all, &keys::end_of(&all), &mut |key, value| {
+            // Others were not counted.
+            if keys::parse_sparse(key).is_some() && value.is_empty() {
+                counts.remove(Counted::Sparse, key.len() as u64);
+            }
+            writes.push(Write::Remove(key.to_vec()));
+            ControlFlow::Continue(())
+        })?;
+        for key in &self.sparse {
+            counts.add(Counted::Sparse, key.len() as u64);
+            writes.push(Write::Put(key.clone(), Vec::new()));
+        }
+        Ok(())
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! First every record is read in the order of the keys and counted ([`tally`]). Then what belongs
 //! together is compared: each instance with its header, its timers and the active set
-//! ([`instance`]); each header with its history; each timer, and each member of the active set, with
-//! its instance.
+//! ([`instance`]); each header with its history and the index; each timer, each entry of the index, and
+//! each member of the active set, with its instance.
 //!
 //! Commits go on meanwhile. What is compared is therefore read again if it does not fit, the last
 //! time while no commit is applied. Nothing is held in memory but one instance, a page of keys and
 //! the active set.
 
 mod instance;
+mod sparse;
 mod tally;
 
 use std::collections::BTreeSet;
@@ -55,6 +56,7 @@ pub(super) fn verify(
     verifier.instances()?;
     verifier.headers()?;
     verifier.timers()?;
+    verifier.sparse()?;
     verifier.members()?;
     Ok(verifier.found)
 }
@@ -214,7 +216,7 @@ impl<K: KeyValue> Verifier<'_, K> {
         Ok(first)
     }
 
-    /// Every header has a history.
+    /// Every header has a history, and its entries in the index.
     fn headers(&mut self) -> Result<(), StoreError> {
         let mut from = keys::headers();
         loop {
@@ -231,20 +233,30 @@ impl<K: KeyValue> Verifier<'_, K> {
     }
 
     fn header(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        let wrong = self.look(|this| {
+        let looked = self.look(|this| {
             let Ok(Some(header)) = read::one::<Header>(this.kv, key.to_vec()) else {
                 // Purged meanwhile, or noted before.
                 return Ok((None, true));
             };
+            let lacking = this.lacking(&header)?;
             let whose = match read::id_of(this.kv, header.number) {
-                Ok(whose) => whose,
-                Err(error) if is_damage(&error) => return Ok((None, true)),
-                Err(error) => return Err(error),
+                // What cannot be read was noted before.
+                Err(error) if is_damage(&error) => Some(header.id.clone()),
+                whose => whose?,
             };
-            let fits = whose.as_ref() == Some(&header.id);
-            Ok(((!fits).then_some((header, whose)), fits))
+            let fits = whose.as_ref() == Some(&header.id) && lacking.is_empty();
+            Ok((Some((header, whose, lacking)), fits))
         })?;
-        if let Some((header, whose)) = wrong {
+        if let Some((header, whose, lacking)) = looked {
+            self.note_lacking(&header.id, &lacking);
+            self.note_stranger(header, whose);
+        }
+        (self.pause)(key.len() as u64)
+    }
+
+    /// Notes that an instance's history is missing or another's, if it is.
+    fn note_stranger(&mut self, header: Header, whose: Option<InstanceId>) {
+        if whose.as_ref() != Some(&header.id) {
             let number = header.number.0;
             let (kind, detail) = match whose {
                 None => (
@@ -258,7 +270,6 @@ impl<K: KeyValue> Verifier<'_, K> {
             };
             self.note(kind, Some(header.id), detail);
         }
-        (self.pause)(key.len() as u64)
     }
 
     /// At most so many keys.

@@ -10,6 +10,7 @@ use super::backend::{KeyValue, Write};
 use super::keys::{self, RecordKey};
 use super::meta::{Counted, Meta};
 use super::record;
+use super::sparse::Rarity;
 use crate::history::Event;
 use crate::id::{InstanceId, InstanceNumber};
 use crate::store::{Header, HeaderSize, Op, RuntimeStatus, StoreError};
@@ -75,15 +76,11 @@ impl<'a, K: KeyValue> Writer<'a, K> {
             }
             Op::PutHeader { header, replaces } => self.put_header(&header, replaces),
             Op::PutTimer(timer) => {
-                let key = keys::timer(&timer);
-                self.count(&key, Counted::Timer, key.len() as u64, true);
-                self.writes.push(Write::Put(key, Vec::new()));
+                self.bare(Counted::Timer, keys::timer(&timer), true);
                 Ok(())
             }
             Op::RemoveTimer(timer) => {
-                let key = keys::timer(&timer);
-                self.count(&key, Counted::Timer, key.len() as u64, false);
-                self.writes.push(Write::Remove(key));
+                self.bare(Counted::Timer, keys::timer(&timer), false);
                 Ok(())
             }
             Op::PutMessage { number, seq, event } => {
@@ -135,6 +132,16 @@ impl<'a, K: KeyValue> Writer<'a, K> {
         }
     }
 
+    /// A key without a value is there from now on, or no longer.
+    fn bare(&mut self, what: Counted, key: RecordKey, there: bool) {
+        self.count(&key, what, key.len() as u64, there);
+        self.writes.push(if there {
+            Write::Put(key, Vec::new())
+        } else {
+            Write::Remove(key)
+        });
+    }
+
     fn put<T: Serialize>(
         &mut self,
         what: Counted,
@@ -173,8 +180,16 @@ impl<'a, K: KeyValue> Writer<'a, K> {
         replaces: Option<HeaderSize>,
     ) -> Result<(), StoreError> {
         let key = keys::header(&header.id);
+        let size = header.size();
+        for rarity in Rarity::ALL {
+            let was = replaces.is_some_and(|replaced| rarity.is(replaced));
+            if was != rarity.is(size) && !(was && planted!(LeaveInIndex)) {
+                let key = keys::sparse(rarity, &header.id);
+                self.bare(Counted::Sparse, key, !was);
+            }
+        }
         match replaces {
-            Some(HeaderSize { status, len }) => {
+            Some(HeaderSize { status, len, .. }) => {
                 let bytes = record::size(key.len(), len as usize, self.kv.max_value())?;
                 self.count(&key, Counted::Header(status), bytes, false);
             }
@@ -191,6 +206,12 @@ impl<'a, K: KeyValue> Writer<'a, K> {
         status: RuntimeStatus,
     ) -> Result<(), StoreError> {
         self.meta.purged += 1;
+        for rarity in Rarity::ALL {
+            let key = keys::sparse(rarity, id);
+            if self.kv.get(&key)?.is_some() {
+                self.bare(Counted::Sparse, key, false);
+            }
+        }
         self.remove_all(Counted::Header(status), &keys::header(id))?;
         self.remove_all(Counted::Turn, &keys::turns_of(number))?;
         self.remove_all(Counted::Message, &keys::messages_of(number))?;

@@ -30,7 +30,7 @@ pub(in super::super) struct Tally {
 /// The name of the record that begins with this key.
 fn cursor_at(key: &[u8]) -> Vec<u8> {
     match Kind::of(key) {
-        Some(Kind::Timer) => key.to_vec(),
+        Some(kind) if kind.is_bare() => key.to_vec(),
         _ => name(key).to_vec(),
     }
 }
@@ -125,6 +125,7 @@ impl Tally {
             attempts,
             letters,
             bytes,
+            sparse,
         } = &self.counts;
         let counted = &meta.counts;
         let mut compare = |what: &str, found_there: u64, counted: u64| {
@@ -142,6 +143,7 @@ impl Tally {
         compare("records of attempts", *attempts, counted.attempts);
         compare("letters", *letters, counted.letters);
         compare("bytes", *bytes, counted.bytes);
+        compare("entries of the index", *sparse, counted.sparse);
         let statuses = instances.keys().chain(counted.instances.keys());
         let statuses: std::collections::BTreeSet<_> = statuses.collect();
         for status in statuses {
@@ -194,9 +196,9 @@ impl<'a> Records<'a> {
 
     fn take(&mut self, key: &[u8], value: &[u8]) {
         self.found.bytes += (key.len() + value.len()) as u64;
-        if Kind::of(key) == Some(Kind::Timer) {
+        if let Some(kind) = Kind::of(key).filter(|kind| kind.is_bare()) {
             self.end();
-            return self.timer(key, value);
+            return self.bare(kind, key, value);
         }
         if self.begins(key) {
             self.end();
@@ -222,10 +224,16 @@ impl<'a> Records<'a> {
         }
     }
 
-    fn timer(&mut self, key: &[u8], value: &[u8]) {
+    /// Takes a record that is a key alone.
+    fn bare(&mut self, kind: Kind, key: &[u8], value: &[u8]) {
         self.found.records += 1;
-        if keys::parse_timer(key).is_some() && value.is_empty() {
-            self.counts.add(Counted::Timer, key.len() as u64);
+        let what = if kind == Kind::Timer {
+            Counted::Timer
+        } else {
+            Counted::Sparse
+        };
+        if kind.fits(key) && value.is_empty() {
+            self.counts.add(what, key.len() as u64);
         } else {
             self.unknown(key);
         }
@@ -313,7 +321,7 @@ fn check(key: &[u8], body: &[u8]) -> Result<Checked, StoreError> {
             decodes::<Letter>(key, body)?;
             Counted::Letter
         }
-        Kind::Timer => return Ok(Checked::Unknown),
+        Kind::Timer | Kind::Sparse => return Ok(Checked::Unknown),
     };
     Ok(Checked::Counted(counted))
 }
