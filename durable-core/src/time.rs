@@ -20,6 +20,12 @@ impl Timestamp {
         Self(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
+    /// The first moment that is not before `system`; the epoch for anything before it.
+    pub(crate) fn from_system_up(system: SystemTime) -> Self {
+        let since = system.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX))
+    }
+
     /// `None` where the platform's clock cannot express it.
     pub(crate) fn to_system(self) -> Option<SystemTime> {
         UNIX_EPOCH.checked_add(Duration::from_micros(self.0))

@@ -7,7 +7,8 @@ use crate::engine::message::{Command, Fetch, Response, Shortage, Snapshot, Start
 use crate::engine::{Answer, Engine, Want};
 use crate::history::{Event, Started};
 use crate::id::{ExecutionId, InstanceId, InstanceNumber};
-use crate::store::{Header, InstanceKey, Kind, RuntimeStatus};
+use crate::store::{Header, InstanceKey, Kind, RuntimeStatus, Scheduled};
+use crate::time::Timestamp;
 
 impl<R: Answer> Engine<R> {
     pub(super) fn command(&mut self, command: Command, reply: R) {
@@ -145,6 +146,7 @@ impl<R: Answer> Engine<R> {
             input,
             tags,
             fresh: _,
+            begin,
         } = request;
         let started = Started {
             instance: id,
@@ -157,14 +159,17 @@ impl<R: Answer> Engine<R> {
             tags,
         };
         let mail = |event| Mail::of_client(event, reply);
-        let number = self.begin(Box::new(started), mail);
+        let at = begin.moment(self.work.now);
+        let number = self.begin(Box::new(started), at, mail);
         self.make_ready(number, true);
     }
 
-    /// Begins an instance in memory; its start is the first thing in its mailbox.
+    /// Begins an instance in memory, to take its first turn at once or `at` a given time; its start is the
+    /// first thing in its mailbox.
     pub(super) fn begin(
         &mut self,
         started: Box<Started>,
+        at: Option<Timestamp>,
         mail: impl FnOnce(Event) -> Mail<R>,
     ) -> InstanceNumber {
         let number = InstanceNumber(self.next_number);
@@ -185,6 +190,10 @@ impl<R: Answer> Engine<R> {
             parent: started.parent.clone(),
             tags: started.tags.clone(),
             suspended: None,
+            scheduled: at.map(|at| Scheduled {
+                at,
+                due: at <= self.work.now,
+            }),
         };
         let mut instance = Instance::new(header, self.work.hub);
         instance.input = Some(started.input.clone());

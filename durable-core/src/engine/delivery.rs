@@ -251,6 +251,10 @@ fn fire<R>(work: &mut Work<R>, instance: &mut Instance<R>, timer: TimerKey) -> b
         return false;
     }
     match (timer.kind, instance.outstanding.get(timer.call)) {
+        (TimerKind::Start, _) => {
+            instance.start_is_due = instance.header.begins_later() == Some(timer.due);
+            instance.start_is_due
+        }
         (TimerKind::Orchestrator, Some(Pending::Timer { due })) if *due == timer.due => {
             instance
                 .mailbox

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::{
-    Answer, Command, Config, Dispatch, Effect, Engine, Fetch, Input, Response, StartRequest,
+    Answer, Begin, Command, Config, Dispatch, Effect, Engine, Fetch, Input, Response, StartRequest,
 };
 use crate::history::Tags;
 use crate::id::{EventName, InstanceId};
@@ -177,6 +177,7 @@ pub(super) fn request(name: &str, orchestrator: &str) -> StartRequest {
         input: Payload::NULL,
         tags: Tags::new(),
         fresh: false,
+        begin: Begin::AtOnce,
     }
 }
 

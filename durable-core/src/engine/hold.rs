@@ -67,7 +67,11 @@ fn resume<R>(instance: &mut Instance<R>) {
         RuntimeStatus::Pending
     };
     if instance.turns == 0 {
-        instance.body = Body::Fresh;
+        instance.body = if planted!(BeginEarly) {
+            Body::Fresh
+        } else {
+            Body::before_its_start(&instance.header)
+        };
     } else {
         // Its history must be read first.
         instance.to_be_revived = true;

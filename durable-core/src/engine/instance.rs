@@ -49,6 +49,8 @@ pub(super) struct Instance<R> {
     pub(super) holds: Vec<Hold<R>>,
     /// Its history is to be read, so that it can go on.
     pub(super) to_be_revived: bool,
+    /// The timer of its start has fired.
+    pub(super) start_is_due: bool,
     /// In the queue for a turn.
     pub(super) standing: Standing,
     /// Its place in the order of use.
@@ -63,9 +65,19 @@ pub(super) enum Body {
     /// It has no history yet.
     Fresh,
     Live(Box<Watched>),
-    /// It takes no turns: there is no worker, or a problem. What arrives is stored.
+    /// It takes no turns: there is no worker, or a problem, or it begins later. What arrives is stored.
     Parked,
     Ended,
+}
+
+impl Body {
+    /// Of an instance that has no history.
+    pub(super) fn before_its_start(header: &Header) -> Self {
+        match header.begins_later() {
+            Some(_) => Self::Parked,
+            None => Self::Fresh,
+        }
+    }
 }
 
 impl<R> Instance<R> {
@@ -82,7 +94,7 @@ impl<R> Instance<R> {
         };
         Self {
             identity: Arc::new(identity),
-            body: Body::Fresh,
+            body: Body::before_its_start(&header),
             outstanding: Outstanding::default(),
             mailbox: Mailbox::default(),
             attempts: BTreeMap::new(),
@@ -99,6 +111,7 @@ impl<R> Instance<R> {
             last_commit: 0,
             holds: Vec::new(),
             to_be_revived: false,
+            start_is_due: false,
             standing: Standing::default(),
             used: 0,
             counted_bytes: 0,

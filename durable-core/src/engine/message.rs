@@ -19,6 +19,7 @@ use crate::store::{
     Glimpse, Header, HubStats, InstanceKey, Op, Reports, RuntimeStatus, Store, StoreError, Stored,
     TimerKey,
 };
+use crate::time::Timestamp;
 
 /// What happens outside. `R` is whatever the shell answers clients with.
 #[derive(Debug)]
@@ -146,6 +147,27 @@ pub(crate) struct StartRequest {
     pub(crate) tags: Tags,
     /// The id was generated and cannot exist: nothing is looked up.
     pub(crate) fresh: bool,
+    pub(crate) begin: Begin,
+}
+
+/// When what is started begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Begin {
+    #[default]
+    AtOnce,
+    At(Timestamp),
+    After(Duration),
+}
+
+impl Begin {
+    /// The moment, if it is not at once.
+    pub(super) fn moment(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::AtOnce => None,
+            Self::At(at) => Some(at),
+            Self::After(delay) => Some(now.deadline_after(delay)),
+        }
+    }
 }
 
 /// What a client is told.

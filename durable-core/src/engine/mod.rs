@@ -31,6 +31,7 @@ mod registered;
 #[cfg(feature = "testing")]
 mod rehearsal;
 mod residence;
+mod scheduled;
 mod suspects;
 mod timers;
 #[cfg(test)]
@@ -63,8 +64,8 @@ use self::work::Work;
 pub(crate) use self::commit::{Durable, Group, Size, ToCommit};
 pub(crate) use self::fair::FairQueue;
 pub(crate) use self::message::{
-    ActivityKey, Command, Dispatch, Effect, Fetch, Input, Reported, Response, Sealed, Shortage,
-    Snapshot, StartRequest, WorkerId,
+    ActivityKey, Begin, Command, Dispatch, Effect, Fetch, Input, Reported, Response, Sealed,
+    Shortage, Snapshot, StartRequest, WorkerId,
 };
 #[cfg(feature = "testing")]
 pub(crate) use self::rehearsal::rehearse;

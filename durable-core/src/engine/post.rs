@@ -332,7 +332,7 @@ impl<R: Answer> Engine<R> {
                     .refuse_child(parent, FailureKind::LimitExceeded, text);
             }
             _ => {
-                let number = self.begin(started, Mail::letter(seq));
+                let number = self.begin(started, None, Mail::letter(seq));
                 self.prompt.push_back(number);
             }
         }

@@ -324,7 +324,8 @@ impl<R: Answer> Engine<R> {
     pub(super) fn wake_all(&mut self) {
         self.to_load = self.work.active.iter().copied().collect();
         for instance in self.instances.values() {
-            if matches!(instance.body, Body::Parked) && !instance.active {
+            let begins_later = instance.header.begins_later().is_some();
+            if matches!(instance.body, Body::Parked) && !instance.active && !begins_later {
                 self.to_load.push_back(instance.number());
             }
         }

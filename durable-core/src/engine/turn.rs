@@ -62,6 +62,7 @@ impl<R> Work<R> {
             return;
         }
         let mut changed = self.hold(instance);
+        changed |= self.begin_scheduled(instance);
         if matches!(instance.body, Body::Fresh) && !terminated {
             self.bring_to_life(instance);
         }
@@ -84,6 +85,7 @@ impl<R> Work<R> {
                 at_least = at_least.max(self.config.events_per_turn);
             }
             changed |= self.store_mail(instance, at_least);
+            self.schedule(instance);
         }
         keep_since(instance, problem.as_ref());
         changed |= instance.header.problem != problem;
@@ -150,7 +152,7 @@ impl<R> Work<R> {
         }
         if turns.is_empty() {
             // Whether its problem is gone shows in its first turn, which follows.
-            instance.body = Body::Fresh;
+            instance.body = Body::before_its_start(&instance.header);
             return;
         }
         let revived = self.make_watched(instance, false).and_then(|watched| {
@@ -401,6 +403,7 @@ impl<R> Work<R> {
         self.now
             .max(instance.header.updated)
             .max(due.unwrap_or_default())
+            .max(instance.began_as_scheduled())
     }
 
     /// One event. `None` if it concerned nobody.
@@ -593,6 +596,7 @@ impl<R> Work<R> {
 
     /// The execution has ended: its status, and everybody who waited for it.
     fn end(&mut self, instance: &mut Instance<R>) {
+        self.unschedule(instance);
         instance.body = Body::Ended;
         let status = match &instance.result {
             Some(Err(failure)) if failure.kind() == FailureKind::Terminated => {

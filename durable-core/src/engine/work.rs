@@ -75,7 +75,7 @@ impl<R> Work<R> {
         let active = !instance.outstanding.ended()
             && (instance.outstanding.has_activities()
                 || instance.header.problem.is_some()
-                || instance.mailbox.has_stored());
+                || (instance.mailbox.has_stored() && instance.header.begins_later().is_none()));
         let number = instance.number();
         let changed_active = active != instance.active;
         if changed_active {
@@ -175,9 +175,13 @@ impl<R> Work<R> {
         self.timers.insert(timer, commit);
     }
 
-    fn put_timer(&mut self, timer: TimerKey) {
+    pub(super) fn put_timer(&mut self, timer: TimerKey) {
         self.rearm(timer);
+        let is_start = timer.kind == TimerKind::Start;
         if planted!(ForgetTimer) && timer.call.0 % 2 == 1 {
+            return;
+        }
+        if planted!(ForgetStart) && is_start {
             return;
         }
         self.ops.push(Op::PutTimer(timer));

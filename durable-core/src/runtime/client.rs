@@ -5,20 +5,18 @@
     reason = "each command has a few right answers, every other one is wrong"
 )]
 
-use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::error::{HubError, InstanceError, OrchestrationError, PurgeError, StartError};
+use super::error::{HubError, InstanceError, OrchestrationError, PurgeError};
 use super::health::Health;
 use super::hub::Shared;
+use super::start::{Start, StartByName, StartOrchestration};
 use super::status::OrchestrationStatus;
-use crate::engine::{Command, Response, Shortage, StartRequest};
+use crate::engine::{Command, Response, Shortage};
 use crate::failure::FailureDetails;
-use crate::history::{Tags, tags_fit};
 use crate::id::{EventName, InstanceId, InstanceNumber, InvalidInstanceId, MAX_NAME};
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
@@ -42,19 +40,8 @@ impl Client {
     /// [`id`](StartOrchestration::id) first if there is a natural one, so that starting twice is
     /// refused.
     pub fn start_orchestration<O: Orchestrator>(&self, input: O::Input) -> StartOrchestration<O> {
-        let start = Start {
-            client: self.clone(),
-            name: O::NAME.to_owned(),
-            version: O::VERSION.to_owned(),
-            input: input.to_payload().map_err(|error| error.to_string()),
-            id: None,
-            use_existing: false,
-            tags: Tags::new(),
-        };
-        StartOrchestration {
-            start,
-            orchestrator: PhantomData,
-        }
+        let (name, version) = (O::NAME.to_owned(), O::VERSION.to_owned());
+        StartOrchestration::new(Start::new(self, name, version, input.to_payload()))
     }
 
     /// Starts an orchestration that is known by name only, with JSON text as its input (nothing
@@ -64,15 +51,8 @@ impl Client {
     /// The input is not compared with the orchestrator's type: what it cannot read stops the
     /// instance with a [`Problem`](crate::Problem).
     pub fn start_by_name(&self, name: impl Into<String>, input: impl Into<Vec<u8>>) -> StartByName {
-        StartByName(Start {
-            client: self.clone(),
-            name: name.into(),
-            version: String::new(),
-            input: Payload::from_json(input.into()).map_err(|error| error.to_string()),
-            id: None,
-            use_existing: false,
-            tags: Tags::new(),
-        })
+        let input = Payload::from_json(input.into());
+        StartByName::new(Start::new(self, name.into(), String::new(), input))
     }
 
     /// How the hub is doing. Cheap, and never waits.
@@ -119,11 +99,7 @@ impl Client {
         id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
     ) -> Result<Instance<O>, InvalidInstanceId> {
         let id = id.try_into().map_err(Into::into)?;
-        Ok(Instance {
-            client: self.clone(),
-            id,
-            orchestrator: PhantomData,
-        })
+        Ok(Instance::new(self.clone(), id))
     }
 
     /// What is known of an instance; `None` if there is none of that id.
@@ -455,170 +431,21 @@ pub(super) fn unexpected(response: &Response) -> HubError {
     HubError::Store(StoreError::fatal(format!("unexpected answer {response:?}")))
 }
 
-/// What every start has.
-#[derive(Debug)]
-struct Start {
-    client: Client,
-    name: String,
-    version: String,
-    input: Result<Payload, String>,
-    id: Option<Result<InstanceId, InvalidInstanceId>>,
-    use_existing: bool,
-    tags: Tags,
-}
-
-impl Start {
-    fn set_id(&mut self, id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>) {
-        self.id = Some(id.try_into().map_err(Into::into));
-    }
-
-    async fn start(self) -> Result<(Client, InstanceId), StartError> {
-        let Self {
-            client,
-            name,
-            version,
-            input,
-            id,
-            use_existing,
-            tags,
-        } = self;
-        let fresh = id.is_none();
-        let id = id.unwrap_or_else(|| Ok((client.shared.new_id)()))?;
-        if name.is_empty() || name.len() > MAX_NAME || version.len() > MAX_NAME {
-            return Err(StartError::InvalidName);
-        }
-        if !tags_fit(&tags) {
-            return Err(StartError::InvalidTags);
-        }
-        let input = input.map_err(|message| StartError::Input { message })?;
-        let (len, limit) = (input.len(), client.shared.config.max_payload);
-        if len > limit {
-            return Err(StartError::TooLarge { len, limit });
-        }
-        let request = StartRequest {
-            id: id.clone(),
-            name: name.clone(),
-            version,
-            input,
-            tags,
-            fresh,
-        };
-        match client.shared.ask(Command::Start(request)).await? {
-            // Ended: it was terminated before its first turn was taken.
-            Response::Done | Response::Ended(_) => Ok((client, id)),
-            Response::AlreadyExists(_) if use_existing => Ok((client, id)),
-            Response::AlreadyExists(status) => Err(StartError::AlreadyExists { id, status }),
-            Response::LowOnSpace(Shortage { free, needed }) => {
-                Err(StartError::LowOnSpace { free, needed })
-            }
-            Response::NotRegistered { known } => Err(StartError::NotRegistered { name, known }),
-            other => Err(unexpected(&other).into()),
-        }
-    }
-}
-
-/// An orchestration about to be started: await it.
-#[must_use = "nothing is started until this is awaited"]
-pub struct StartOrchestration<O> {
-    start: Start,
-    orchestrator: PhantomData<fn() -> O>,
-}
-
-impl<O: Orchestrator> StartOrchestration<O> {
-    /// The instance's id. Default: a new one, made of a UUID.
-    pub fn id(mut self, id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>) -> Self {
-        self.start.set_id(id);
-        self
-    }
-
-    /// The instance's version. Default: the orchestrator's; of one that has none, the
-    /// [hub's](crate::TaskHubOptions::default_version).
-    pub fn version(mut self, version: impl Into<String>) -> Self {
-        self.start.version = version.into();
-        self
-    }
-
-    /// Gives the instance a tag, which its orchestrator and its status show; of one name the last one
-    /// holds. Names are not empty, and all names and values have at most 1,000 bytes.
-    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.start.tags.insert(name.into(), value.into());
-        self
-    }
-
-    /// If there is an instance of this id, whatever it is doing or has done, that one is returned
-    /// and nothing is started: for a program that may have been killed after it started it.
-    /// Default: [`StartError::AlreadyExists`].
-    pub fn use_existing(mut self) -> Self {
-        self.start.use_existing = true;
-        self
-    }
-}
-
-// Without a bound: an activity started by mistake is then one error, not two.
-impl<O: 'static> IntoFuture for StartOrchestration<O> {
-    type Output = Result<Instance<O>, StartError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let (client, id) = self.start.start().await?;
-            Ok(Instance {
-                client,
-                id,
-                orchestrator: PhantomData,
-            })
-        })
-    }
-}
-
-impl<O> std::fmt::Debug for StartOrchestration<O> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("StartOrchestration")
-            .field(&self.start)
-            .finish()
-    }
-}
-
-/// An orchestration, known by name, about to be started: await it.
-#[must_use = "nothing is started until this is awaited"]
-#[derive(Debug)]
-pub struct StartByName(Start);
-
-impl StartByName {
-    /// The instance's id. Default: a new one, made of a UUID.
-    pub fn id(mut self, id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>) -> Self {
-        self.0.set_id(id);
-        self
-    }
-
-    /// The orchestrator's version. Default: the [hub's](crate::TaskHubOptions::default_version).
-    pub fn version(mut self, version: impl Into<String>) -> Self {
-        self.0.version = version.into();
-        self
-    }
-
-    /// Gives the instance a tag, which its orchestrator and its status show; of one name the last one
-    /// holds. Names are not empty, and all names and values have at most 1,000 bytes.
-    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.0.tags.insert(name.into(), value.into());
-        self
-    }
-}
-
-impl IntoFuture for StartByName {
-    type Output = Result<InstanceId, StartError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.0.start().await.map(|(_, id)| id) })
-    }
-}
-
 /// A handle on one instance of a known orchestrator.
 pub struct Instance<O> {
     client: Client,
     id: InstanceId,
     orchestrator: PhantomData<fn() -> O>,
+}
+
+impl<O> Instance<O> {
+    pub(super) fn new(client: Client, id: InstanceId) -> Self {
+        Self {
+            client,
+            id,
+            orchestrator: PhantomData,
+        }
+    }
 }
 
 impl<O: Orchestrator> Instance<O> {

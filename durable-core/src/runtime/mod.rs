@@ -17,18 +17,20 @@ mod queues;
 mod room;
 mod shell;
 mod space;
+mod start;
 mod status;
 mod verify;
 mod waiting;
 mod worker;
 
-pub use client::{Client, Instance, StartByName, StartOrchestration};
+pub use client::{Client, Instance};
 pub use error::{
     HubError, InstanceError, OrchestrationError, PurgeError, QueryError, StartError, WorkerError,
 };
 pub use health::Health;
 pub use hub::{TaskHub, TaskHubOptions};
 pub use query::{InstancePage, InstanceQuery, PageToken};
+pub use start::{StartByName, StartOrchestration};
 pub use status::{ActivityProgress, OrchestrationStatus};
 pub use verify::Verify;
 pub use worker::{Worker, WorkerBuilder};

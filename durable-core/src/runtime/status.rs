@@ -61,6 +61,13 @@ impl OrchestrationStatus {
         system(self.snapshot.header.created)
     }
 
+    /// When it is or was to begin, if it was [started](crate::StartOrchestration::start_at) to begin
+    /// later than at once.
+    pub fn scheduled_start(&self) -> Option<SystemTime> {
+        let scheduled = self.snapshot.header.scheduled?;
+        Some(system(scheduled.at))
+    }
+
     /// When something last happened in it.
     pub fn last_updated_at(&self) -> SystemTime {
         system(self.snapshot.header.updated)

@@ -10,7 +10,7 @@ use super::world::LIMIT;
 use crate::activity::{Activity, Attempted};
 use crate::engine::{ActivityKey, Dispatch, Snapshot};
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, Event, Letter, Outstanding, Pending, Turn};
+use crate::history::{Action, Event, Letter, Outstanding, Pending, Step, Turn};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Matching, Watched};
@@ -22,6 +22,8 @@ use crate::time::Timestamp;
 struct Known {
     /// Its start was acknowledged, and no purge was asked for since.
     started: bool,
+    /// When it is to begin, if not at once.
+    begins: Option<Timestamp>,
     /// Events that were acknowledged in this life.
     raised: BTreeSet<u64>,
     /// It was told that it has ended; how, if it asked.
@@ -165,6 +167,10 @@ impl Auditor {
 
     fn known(&mut self, id: &InstanceId) -> &mut Known {
         self.ids.entry(id.clone()).or_default()
+    }
+
+    pub(super) fn starting(&mut self, id: &InstanceId, begins: Option<Timestamp>) {
+        self.known(id).begins = begins;
     }
 
     // What clients are told. `durable` is the store as a power cut would leave it now.
@@ -532,6 +538,7 @@ impl Auditor {
             .history(&header)
             .unwrap_or_else(|error| panic!("{id}: {error}"));
         self.check_append_only(&header, &turns);
+        self.check_begin(&header, &turns);
         self.check_history(&header, &turns);
         self.check_replay(&header, &turns);
         for child in begun_in(&turns) {
@@ -559,6 +566,22 @@ impl Auditor {
                 "{id}: turns are gone"
             );
         }
+    }
+
+    /// It begins when it is to begin, unless it ends without having begun.
+    fn check_begin(&self, header: &Header, turns: &[Turn]) {
+        let id = &header.id;
+        // Nothing is known of children: they begin at once.
+        let begins = self.ids.get(id).and_then(|known| known.begins);
+        let noted = header.scheduled.map(|scheduled| scheduled.at);
+        assert_eq!(noted, begins, "{id}: it is to begin at another time");
+        let Some(first) = turns.first() else { return };
+        let ends = |step: &Step| matches!(step.event, Event::Terminated { .. });
+        let did_nothing = first.steps[0].actions.is_empty() && first.steps.iter().any(ends);
+        assert!(
+            did_nothing || begins.is_none_or(|begins| first.time >= begins),
+            "{id}: it began before its time"
+        );
     }
 
     /// One start, at most one answer to a call, timers not early, nothing after the end, time not

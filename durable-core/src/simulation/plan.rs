@@ -37,6 +37,8 @@ pub(crate) struct Case {
 pub(crate) struct Life {
     pub(crate) program: Vec<Node>,
     pub(crate) orders: Vec<Order>,
+    /// So many milliseconds after the beginning of the world it is to begin, at the earliest.
+    pub(crate) begins_ms: Option<u64>,
 }
 
 /// What a client asks for after the start.
@@ -267,6 +269,11 @@ impl Case {
                     all.push(case);
                 }
             }
+            if life.begins_ms.is_some() {
+                let mut case = self.clone();
+                case.lives[index].begins_ms = None;
+                all.push(case);
+            }
             for program in program::smaller(&life.program) {
                 let mut case = self.clone();
                 case.lives[index].program = program;
@@ -288,7 +295,11 @@ impl Life {
             .into_iter()
             .map(|name| Order::Raise(name, 0))
             .collect();
-        Self { program, orders }
+        Self {
+            program,
+            orders,
+            begins_ms: None,
+        }
     }
 
     fn random(rng: &mut Rng) -> Self {
@@ -320,6 +331,7 @@ impl Life {
             let resume = rng.usize(suspend + 1..=life.orders.len());
             life.orders.insert(resume, Order::Resume);
         }
+        life.begins_ms = (rng.u8(0..4) == 0).then(|| rng.u64(0..60_000));
         life
     }
 }

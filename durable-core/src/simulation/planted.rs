@@ -96,6 +96,10 @@ pub enum Planted {
     ReviveSuspended,
     /// What few instances are is kept in the index when one is that no longer.
     LeaveInIndex,
+    /// An instance that is resumed begins, also before its time.
+    BeginEarly,
+    /// That an instance is to begin later is known in memory only.
+    ForgetStart,
 }
 
 impl Planted {
@@ -146,6 +150,8 @@ impl Planted {
         Self::AccuseWhatEnded,
         Self::ReviveSuspended,
         Self::LeaveInIndex,
+        Self::BeginEarly,
+        Self::ForgetStart,
     ];
 }
 

@@ -145,6 +145,16 @@ scenarios! {
         with(vec![call(1), Node::Sleep(90_000)], &[Order::Suspend, Order::Terminate]);
     "suspended without a worker", LATE,
         with(vec![Node::Event(0), call(1)], &[Order::Suspend, Order::Raise(0, 7_000), Order::Resume]);
+    "begins later", RIGHT, later(one(vec![call(1)]));
+    "begins later, with events that came before", RESTARTED,
+        later(with(vec![Node::Event(0), call(1), Node::Event(0)], &[Order::Raise(0, 0), Order::Raise(0, 7_000)]));
+    "begins later, when nobody runs anything", LATE, later(one(vec![call(1)]));
+    "terminated and purged before it begins", RIGHT, vec![Case {
+        lives: later(vec![Case { lives: vec![ended(vec![call(1)], &[Order::Raise(0, 0), Order::Terminate])] }])
+            .remove(0).lives.into_iter().chain([Life::of(vec![call(2)])]).collect(),
+    }];
+    "suspended before it begins", RIGHT, later(with(
+        vec![Node::Event(0), call(1)], &[Order::Suspend, Order::Raise(0, 0), Order::Resume]));
     "started twice", RIGHT, with(vec![call(1)], &[Order::StartAgain, Order::StartAgain]);
     "purged, and its id used again", RIGHT, vec![Case {
         lives: vec![
@@ -222,14 +232,27 @@ fn one(program: Vec<Node>) -> Vec<Case> {
 
 /// These orders instead of the events that it waits for.
 fn with(program: Vec<Node>, orders: &[Order]) -> Vec<Case> {
-    let orders = orders.to_vec();
     vec![Case {
-        lives: vec![Life { program, orders }],
+        lives: vec![Life {
+            orders: orders.to_vec(),
+            ..Life::of(program)
+        }],
     }]
 }
 
 /// A life that ends with its purge.
 fn ended(program: Vec<Node>, orders: &[Order]) -> Life {
     let orders = [orders, &[Order::Await, Order::Purge]].concat();
-    Life { program, orders }
+    Life {
+        orders,
+        ..Life::of(program)
+    }
+}
+
+/// The first life of each case begins later.
+fn later(mut cases: Vec<Case>) -> Vec<Case> {
+    for case in &mut cases {
+        case.lives[0].begins_ms = Some(4_000);
+    }
+    cases
 }

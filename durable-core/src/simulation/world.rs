@@ -16,7 +16,7 @@ use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry
 use super::run::Figures;
 use crate::activity::{Activity, Attempted};
 use crate::engine::{
-    ActivityKey, Command, Dispatch, Effect, Input, RESTLESS, Reported, Response, Snapshot,
+    ActivityKey, Begin, Command, Dispatch, Effect, Input, RESTLESS, Reported, Response, Snapshot,
     StartRequest, WATCHED, WorkerId,
 };
 use crate::failure::{FailureDetails, FailureKind};
@@ -121,6 +121,8 @@ struct Client {
     id: InstanceId,
     lives: VecDeque<Life>,
     program: Vec<super::program::Node>,
+    /// When it is to begin in this life, if not at once.
+    begins: Option<Timestamp>,
     orders: VecDeque<Want>,
     /// What was asked and not answered.
     asked: Option<(Ticket, Want)>,
@@ -751,6 +753,9 @@ impl World {
             Want::Order(Order::Resume) => self.auditor.resuming(&id),
             Want::Order(_) | Want::Start | Want::Event(..) => {}
         }
+        if want == Want::Start {
+            self.auditor.starting(&id, self.clients[place].begins);
+        }
         let ticket = self.send(command);
         self.clients[place].asked = Some((ticket, want));
         self.figures.asked += 1;
@@ -983,6 +988,7 @@ impl Client {
             id: InstanceId::new(id).expect("valid"),
             lives,
             program: Vec::new(),
+            begins: None,
             orders: VecDeque::new(),
             asked: None,
             maybe_started: false,
@@ -1002,8 +1008,15 @@ impl Client {
     }
 
     fn next_life(&mut self) {
-        if let Some(Life { program, orders }) = self.lives.pop_front() {
+        if let Some(Life {
+            program,
+            orders,
+            begins_ms,
+        }) = self.lives.pop_front()
+        {
             self.program = program;
+            let begins = |ms| Timestamp(EPOCH + ms * 1_000);
+            self.begins = begins_ms.map(begins);
             self.orders = orders.into_iter().map(Want::Order).collect();
             self.orders.push_front(Want::Start);
             self.life += 1;
@@ -1044,6 +1057,7 @@ impl Client {
                 input: Payload::encode(&self.program).expect("JSON"),
                 fresh: false,
                 tags: BTreeMap::new(),
+                begin: self.begins.map_or(Begin::AtOnce, Begin::At),
             }),
             Want::Event(name, bytes, number) => {
                 let padding = "z".repeat(bytes);

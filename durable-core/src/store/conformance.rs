@@ -296,12 +296,12 @@ fn the_last_word_of_a_commit_holds<S: Store>(open: &impl Fn() -> S) {
 
 fn timers_come_in_order_and_in_pages<S: Store>(open: &impl Fn() -> S) {
     let store = open();
-    // Times that sort otherwise as text, several of one time, and both kinds of one call.
+    // Times that sort otherwise as text, several of one time, and every kind of one call.
     let mut all: Vec<_> = [0, 1, 2, 255, 256, 65_536, 1 << 40, u64::MAX]
         .into_iter()
         .flat_map(|due| {
             [0, 7, u64::MAX - 1].map(|number| {
-                [TimerKind::Orchestrator, TimerKind::Retry].map(|kind| TimerKey {
+                [TimerKind::Orchestrator, TimerKind::Retry, TimerKind::Start].map(|kind| TimerKey {
                     kind,
                     ..timer(due, number)
                 })
@@ -1034,6 +1034,7 @@ fn header(name: &str, number: u64, status: RuntimeStatus, turns: u32) -> Header 
         parent: None,
         tags: std::collections::BTreeMap::new(),
         suspended: None,
+        scheduled: None,
     }
 }
 

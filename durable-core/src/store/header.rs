@@ -86,6 +86,17 @@ pub(crate) struct Header {
     pub(crate) tags: Tags,
     /// Why it is suspended, while it is.
     pub(crate) suspended: Option<String>,
+    /// When it was to begin, if its start was put off.
+    pub(crate) scheduled: Option<Scheduled>,
+}
+
+/// A start that was put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Scheduled {
+    pub(crate) at: Timestamp,
+    /// The time has come, for good, whatever the clock shows later. Until then there is a timer of
+    /// kind [`TimerKind::Start`](super::TimerKind::Start) for it, unless the instance ends before.
+    pub(crate) due: bool,
 }
 
 /// What the store's counters and its index hold of a header.
@@ -109,6 +120,12 @@ impl Header {
         if let Some((problem, _)) = &mut self.problem {
             problem.cut(len.saturating_sub(MAX_HEADER));
         }
+    }
+
+    /// When it begins, if its time has not come: until then it takes no turns.
+    pub(crate) fn begins_later(&self) -> Option<Timestamp> {
+        let scheduled = self.scheduled.filter(|scheduled| !scheduled.due)?;
+        (!self.status.is_terminal()).then_some(scheduled.at)
     }
 
     pub(crate) fn size(&self) -> HeaderSize {
@@ -164,6 +181,10 @@ mod tests {
                 .map(|n| (format!("{n:05}"), "x".repeat(5)))
                 .collect(),
             suspended: Some("s".repeat(512)),
+            scheduled: Some(Scheduled {
+                at: Timestamp(u64::MAX),
+                due: true,
+            }),
         };
         assert!(header.size().len as usize > MAX_HEADER);
         header.fit();

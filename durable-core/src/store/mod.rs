@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 
 pub use error::{CopyError, OpenError, StoreError};
 pub use header::RuntimeStatus;
-pub(crate) use header::{Header, HeaderSize, Kind};
+pub(crate) use header::{Header, HeaderSize, Kind, Scheduled};
 pub use loss::AcceptedLoss;
 pub(crate) use query::{Filter, List, Listed};
 pub use stats::HubStats;
@@ -152,6 +152,8 @@ pub(crate) enum TimerKind {
     Orchestrator,
     /// The next attempt at an activity.
     Retry,
+    /// The start of an instance that was put off.
+    Start,
 }
 
 /// What is kept of the attempts at one call that goes on.

@@ -31,6 +31,7 @@ mod purge;
 mod query;
 mod restart;
 mod retries;
+mod scheduled;
 #[cfg(feature = "simulation")]
 mod space;
 mod stats;

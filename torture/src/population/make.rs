@@ -140,6 +140,9 @@ async fn start_as<O: Orchestrator<Input = Task>>(
     if member.kind == Kind::Parent {
         start = start.tag("who", "parent").tag("n", member.n.to_string());
     }
+    if member.kind == Kind::Pending && (member.n / 16).is_multiple_of(2) {
+        start = start.start_after(NAP);
+    }
     start.id(member.id()).await?;
     Ok(())
 }

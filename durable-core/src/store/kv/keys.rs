@@ -237,6 +237,7 @@ pub(super) fn timer(timer: &TimerKey) -> RecordKey {
     let kind = match timer.kind {
         TimerKind::Orchestrator => 0,
         TimerKind::Retry => 1,
+        TimerKind::Start => 2,
     };
     key(
         TIMER,
@@ -260,6 +261,7 @@ pub(super) fn parse_timer(key: &[u8]) -> Option<TimerKey> {
     let kind = match kind {
         [0] => TimerKind::Orchestrator,
         [1] => TimerKind::Retry,
+        [2] => TimerKind::Start,
         _ => return None,
     };
     Some(TimerKey {

@@ -200,7 +200,7 @@ impl Story {
         let belongs = !ended
             && (outstanding.has_activities()
                 || header.problem.is_some()
-                || !self.messages.is_empty());
+                || (!self.messages.is_empty() && header.begins_later().is_none()));
         if let Some(is_active) = is_active {
             examined.expect(is_active == belongs, || {
                 let (is, must) = if is_active {
@@ -241,6 +241,10 @@ impl Story {
                 "it was last updated at {}, not {}",
                 updated.0, header.updated.0
             )
+        });
+        let begins = header.begins_later().is_none() || (turns.is_empty() && !continued);
+        examined.expect(begins, || {
+            "it took a turn before it was to begin".to_owned()
         });
         let custom = custom_status(turns);
         // It may come from an execution before this one.
@@ -290,6 +294,10 @@ impl Story {
             let fired = |(_, event): &(u64, Event)| matches!(event, Event::TimerFired { call: fired } if *fired == call);
             self.messages.iter().any(fired)
         };
+        if let Some(due) = header.begins_later() {
+            let kind = TimerKind::Start;
+            examined.timers.insert(timer(CallId(0), due, kind));
+        }
         for (call, pending) in outstanding.iter() {
             match pending {
                 Pending::Timer { due } if !has_fired(call) => {

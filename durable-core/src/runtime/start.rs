@@ -1,0 +1,234 @@
+//! Starting an instance: what is asked for, put together step by step.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a start has a few right answers, every other one is wrong"
+)]
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use super::client::{Client, Instance, unexpected};
+use super::error::StartError;
+use crate::engine::{Begin, Command, Response, Shortage, StartRequest};
+use crate::history::{Tags, tags_fit};
+use crate::id::{InstanceId, InvalidInstanceId, MAX_NAME};
+use crate::orchestrator::Orchestrator;
+use crate::payload::Payload;
+use crate::time::Timestamp;
+
+/// What every start has.
+#[derive(Debug)]
+pub(super) struct Start {
+    client: Client,
+    name: String,
+    version: String,
+    input: Result<Payload, String>,
+    id: Option<Result<InstanceId, InvalidInstanceId>>,
+    use_existing: bool,
+    tags: Tags,
+    begin: Begin,
+}
+
+impl Start {
+    pub(super) fn new(
+        client: &Client,
+        name: String,
+        version: String,
+        input: Result<Payload, serde_json::Error>,
+    ) -> Self {
+        Self {
+            client: client.clone(),
+            name,
+            version,
+            input: input.map_err(|error| error.to_string()),
+            id: None,
+            use_existing: false,
+            tags: Tags::new(),
+            begin: Begin::AtOnce,
+        }
+    }
+
+    async fn start(self) -> Result<(Client, InstanceId), StartError> {
+        let Self {
+            client,
+            name,
+            version,
+            input,
+            id,
+            use_existing,
+            tags,
+            begin,
+        } = self;
+        let fresh = id.is_none();
+        let id = id.unwrap_or_else(|| Ok((client.shared.new_id)()))?;
+        if name.is_empty() || name.len() > MAX_NAME || version.len() > MAX_NAME {
+            return Err(StartError::InvalidName);
+        }
+        if !tags_fit(&tags) {
+            return Err(StartError::InvalidTags);
+        }
+        let input = input.map_err(|message| StartError::Input { message })?;
+        let (len, limit) = (input.len(), client.shared.config.max_payload);
+        if len > limit {
+            return Err(StartError::TooLarge { len, limit });
+        }
+        let request = StartRequest {
+            id: id.clone(),
+            name: name.clone(),
+            version,
+            input,
+            tags,
+            fresh,
+            begin,
+        };
+        match client.shared.ask(Command::Start(request)).await? {
+            // Ended: it was terminated before its first turn was taken.
+            Response::Done | Response::Ended(_) => Ok((client, id)),
+            Response::AlreadyExists(_) if use_existing => Ok((client, id)),
+            Response::AlreadyExists(status) => Err(StartError::AlreadyExists { id, status }),
+            Response::LowOnSpace(Shortage { free, needed }) => {
+                Err(StartError::LowOnSpace { free, needed })
+            }
+            Response::NotRegistered { known } => Err(StartError::NotRegistered { name, known }),
+            other => Err(unexpected(&other).into()),
+        }
+    }
+}
+
+/// What can be said of a start, whatever is started.
+macro_rules! options {
+    ($start:tt) => {
+        /// The instance's id. Default: a new one, made of a UUID.
+        pub fn id(mut self, id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>) -> Self {
+            self.$start.id = Some(id.try_into().map_err(Into::into));
+            self
+        }
+
+        /// The instance's version. Default: the orchestrator's; of one that has none, or that is known
+        /// by name only, the [hub's](crate::TaskHubOptions::default_version).
+        pub fn version(mut self, version: impl Into<String>) -> Self {
+            self.$start.version = version.into();
+            self
+        }
+
+        /// Gives the instance a tag, which its orchestrator and its status show; of one name the last
+        /// one holds. Names are not empty, and all names and values have at most 1,000 bytes.
+        pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            self.$start.tags.insert(name.into(), value.into());
+            self
+        }
+
+        /// If there is an instance of this id, whatever it is doing or has done, that one is returned
+        /// and nothing is started: for a program that may have been killed after it started it.
+        /// Default: [`StartError::AlreadyExists`].
+        pub fn use_existing(mut self) -> Self {
+            self.$start.use_existing = true;
+            self
+        }
+
+        /// When the instance is to begin: until then it is
+        /// [`Pending`](crate::RuntimeStatus::Pending), takes no turn, and costs disk only. It is there
+        /// for good all the same: events are kept for it, and it can be terminated, suspended and, once
+        /// it has ended, purged. Its status [shows](crate::OrchestrationStatus::scheduled_start) the
+        /// time. Default: at once, and so is any time that has passed.
+        ///
+        /// It is never early, and late if no worker runs then. That the time has come is noted for
+        /// good: a clock that is set back afterwards changes nothing.
+        ///
+        /// ```
+        /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        /// use std::time::{Duration, SystemTime};
+        /// use durable_core::{RuntimeStatus, TaskHub};
+        ///
+        /// let hub = TaskHub::in_memory().await?;
+        /// let tomorrow = SystemTime::now() + Duration::from_secs(24 * 3_600);
+        /// let start = hub.client().start_by_name("send_report", "42");
+        /// let id = start.id("report-42").start_at(tomorrow).await?;
+        /// let status = hub.client().status(id).await?.unwrap();
+        /// assert_eq!(status.runtime_status(), RuntimeStatus::Pending);
+        /// assert!(status.scheduled_start().is_some());
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// # })?;
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn start_at(mut self, time: SystemTime) -> Self {
+            self.$start.begin = Begin::At(Timestamp::from_system_up(time));
+            self
+        }
+
+        /// As [`start_at`](Self::start_at), so long after the hub has taken the start in, by its clock.
+        /// [`Duration::ZERO`] is at once; there is no longest one.
+        pub fn start_after(mut self, delay: Duration) -> Self {
+            self.$start.begin = Begin::After(delay);
+            self
+        }
+    };
+}
+
+/// An orchestration about to be started: await it.
+#[must_use = "nothing is started until this is awaited"]
+pub struct StartOrchestration<O> {
+    start: Start,
+    orchestrator: PhantomData<fn() -> O>,
+}
+
+impl<O> StartOrchestration<O> {
+    pub(super) fn new(start: Start) -> Self {
+        Self {
+            start,
+            orchestrator: PhantomData,
+        }
+    }
+}
+
+impl<O: Orchestrator> StartOrchestration<O> {
+    options!(start);
+}
+
+// Without a bound: an activity started by mistake is then one error, not two.
+impl<O: 'static> IntoFuture for StartOrchestration<O> {
+    type Output = Result<Instance<O>, StartError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let (client, id) = self.start.start().await?;
+            Ok(Instance::new(client, id))
+        })
+    }
+}
+
+impl<O> std::fmt::Debug for StartOrchestration<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("StartOrchestration")
+            .field(&self.start)
+            .finish()
+    }
+}
+
+/// An orchestration, known by name, about to be started: await it.
+#[must_use = "nothing is started until this is awaited"]
+#[derive(Debug)]
+pub struct StartByName {
+    start: Start,
+}
+
+impl StartByName {
+    pub(super) fn new(start: Start) -> Self {
+        Self { start }
+    }
+
+    options!(start);
+}
+
+impl IntoFuture for StartByName {
+    type Output = Result<InstanceId, StartError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.start.start().await.map(|(_, id)| id) })
+    }
+}
