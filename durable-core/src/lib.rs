@@ -202,7 +202,7 @@ pub use activity::{
 pub use failure::{ActivityError, FailureDetails, FailureKind, NoError, SubOrchestrationError};
 pub use id::{ExecutionId, InstanceId, InvalidInstanceId};
 pub use orchestrator::Orchestrator;
-pub use payload::Wire;
+pub use payload::{Payload, Wire};
 pub use registry::Register;
 pub use replay::{
     ActivityCall, ContinueAsNew, EventCall, EventError, OrchestrationContext, ParentInstance,
@@ -210,10 +210,11 @@ pub use replay::{
 };
 pub use retry::RetryPolicy;
 pub use runtime::{
-    ActivityProgress, Client, Health, HubError, Instance, InstanceError, InstancePage,
-    InstanceQuery, OrchestrationError, OrchestrationStatus, PageToken, PurgeError, QueryError,
-    StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker,
-    WorkerBuilder, WorkerError,
+    ActivityProgress, Client, ExportError, Health, History, HistoryError, HistoryEvent,
+    HistoryEventKind, HubError, Instance, InstanceError, InstancePage, InstanceQuery,
+    OrchestrationError, OrchestrationStatus, PageToken, PurgeError, QueryError, StartByName,
+    StartError, StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker, WorkerBuilder,
+    WorkerError,
 };
 pub use store::{
     AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, OpenError, RuntimeStatus,

@@ -106,7 +106,7 @@ impl Payload {
     /// # Errors
     ///
     /// What serde says of the JSON.
-    pub(crate) fn decode<T: Wire>(&self) -> Result<T, serde_json::Error> {
+    pub fn decode<T: Wire>(&self) -> Result<T, serde_json::Error> {
         T::from_payload(self)
     }
 
@@ -126,9 +126,15 @@ impl Payload {
         Ok(Self(json))
     }
 
-    /// The JSON text.
+    /// The JSON text as bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The JSON text.
+    pub fn json(&self) -> &str {
+        // What was written as JSON is text.
+        self.as_str().unwrap_or("null")
     }
 
     /// The JSON text; `None` only of bytes that are not UTF-8, which no constructor lets in.

@@ -419,7 +419,7 @@ impl OrchestrationContext {
 }
 
 /// The instance that has called this one as its child.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ParentInstance {
     /// Its id.

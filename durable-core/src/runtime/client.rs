@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::error::{HubError, InstanceError, OrchestrationError, PurgeError};
 use super::health::Health;
+use super::history::History;
 use super::hub::Shared;
 use super::start::{Start, StartByName, StartOrchestration};
 use super::status::OrchestrationStatus;
@@ -483,6 +484,11 @@ impl<O: Orchestrator> Instance<O> {
     /// As there.
     pub async fn status(&self) -> Result<Option<OrchestrationStatus>, HubError> {
         self.client.status(&self.id).await
+    }
+
+    /// See [`Client::history`].
+    pub fn history(&self) -> History {
+        self.client.history(&self.id)
     }
 
     /// See [`Client::raise_event`].

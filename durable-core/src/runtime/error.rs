@@ -186,6 +186,44 @@ pub enum PurgeError {
     Hub(#[from] HubError),
 }
 
+/// Why a history, or the rest of it, was not read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The id breaks a rule, so there is no such instance.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidInstanceId),
+    /// There is no such instance; or no longer, if something of it was read before.
+    #[error("there is no instance {id}")]
+    NotFound {
+        /// The id.
+        id: InstanceId,
+    },
+    /// What was being read is no more: meanwhile the instance has continued as new, or its id was used
+    /// again. Begin anew to read what there is now.
+    #[error("the history of instance {id} that was being read is not kept any more")]
+    Superseded {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The hub failed, or the history is damaged
+    /// ([`StoreError::Corrupt`](crate::StoreError::Corrupt)).
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
+/// Why a history was not, or not wholly, exported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// It could not be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// It could not be written.
+    #[error("the history cannot be written: {0}")]
+    Write(#[from] std::io::Error),
+}
+
 /// Why no page of instances was found.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -8,6 +8,7 @@ mod committer;
 mod copying;
 mod error;
 mod health;
+mod history;
 mod hub;
 mod inbox;
 #[cfg(feature = "testing")]
@@ -25,9 +26,11 @@ mod worker;
 
 pub use client::{Client, Instance};
 pub use error::{
-    HubError, InstanceError, OrchestrationError, PurgeError, QueryError, StartError, WorkerError,
+    ExportError, HistoryError, HubError, InstanceError, OrchestrationError, PurgeError, QueryError,
+    StartError, WorkerError,
 };
 pub use health::Health;
+pub use history::{History, HistoryEvent, HistoryEventKind};
 pub use hub::{TaskHub, TaskHubOptions};
 pub use query::{InstancePage, InstanceQuery, PageToken};
 pub use start::{StartByName, StartOrchestration};

@@ -17,6 +17,7 @@
 )]
 
 mod auditor;
+mod follower;
 mod hook;
 mod plan;
 mod planted;

@@ -100,6 +100,8 @@ pub enum Planted {
     BeginEarly,
     /// That an instance is to begin later is known in memory only.
     ForgetStart,
+    /// A piece of a history begins with the last turn of the one before.
+    ReadTurnAgain,
 }
 
 impl Planted {
@@ -152,6 +154,7 @@ impl Planted {
         Self::LeaveInIndex,
         Self::BeginEarly,
         Self::ForgetStart,
+        Self::ReadTurnAgain,
     ];
 }
 

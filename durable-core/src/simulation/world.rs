@@ -10,6 +10,7 @@ use fastrand::Rng;
 use futures_util::FutureExt;
 
 use super::auditor::{Auditor, is_durable};
+use super::follower::Follower;
 use super::plan::{Chances, Deploy, Life, Order, Plan};
 use super::process::{Faults, Process, Store, Ticket};
 use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry};
@@ -58,6 +59,9 @@ pub(super) struct World {
     readers: BTreeMap<u64, Reader>,
     /// What was listed, and is told once it is durable.
     listings: BTreeMap<u64, Vec<(Reader, Snapshot)>>,
+    /// Who follow histories, and the tickets of those that were not told what they have read.
+    followers: BTreeMap<InstanceId, Follower>,
+    following: BTreeMap<u64, InstanceId>,
     /// Reports of attempts that were not answered.
     reporting: BTreeMap<u64, (ActivityKey, u64)>,
     /// How many there were.
@@ -175,6 +179,8 @@ impl World {
             clients,
             readers: BTreeMap::new(),
             listings: BTreeMap::new(),
+            followers: BTreeMap::new(),
+            following: BTreeMap::new(),
             reporting: BTreeMap::new(),
             reported: 0,
             retries: BTreeSet::new(),
@@ -333,6 +339,8 @@ impl World {
         }
         self.readers.clear();
         self.listings.clear();
+        self.following.clear();
+        self.followers.values_mut().for_each(Follower::unanswered);
         self.reporting.clear();
         self.retries.clear();
         self.restart();
@@ -792,8 +800,10 @@ impl World {
         let Some(client) = self.clients.iter().position(|client| client.id == id) else {
             return;
         };
-        if self.rng.u8(0..8) == 0 {
-            return self.list();
+        match self.rng.u8(0..8) {
+            0 => return self.list(),
+            1 | 2 => return self.follow(id),
+            _ => {}
         }
         let waits = self.rng.u8(0..4) == 0;
         let command = match waits {
@@ -810,6 +820,36 @@ impl World {
                 waits,
             },
         );
+    }
+
+    /// As [`Client::history`](crate::Client::history) does: reads beside the engine, and waits until
+    /// that is durable.
+    fn follow(&mut self, id: InstanceId) {
+        let limit = self.rng.usize(1..6);
+        let Some(process) = &self.process else {
+            return;
+        };
+        let follower = self.followers.entry(id.clone());
+        let follower = follower.or_insert_with(|| Follower::new(id.clone()));
+        if follower.waits() {
+            return;
+        }
+        let read = follower.read(&process.store, limit);
+        let Some(found) = self.survived(read) else {
+            return;
+        };
+        if !found {
+            let client = self.clients.iter().find(|client| client.id == id);
+            if client.is_some_and(|client| !client.may_be_gone()) {
+                self.auditor.not_found(&id);
+            }
+            return;
+        }
+        let ticket = self.new_ticket();
+        self.following.insert(ticket.number, id);
+        if let Some(process) = &mut self.process {
+            process.engine.answer(ticket, Response::Done);
+        }
     }
 
     /// As [`Client::query`](crate::Client::query) does: reads beside the engine, and waits until that
@@ -873,6 +913,12 @@ impl World {
                 if client.life == reader.life && !client.may_be_gone() {
                     is_durable(&client.id, &snapshot, durable);
                 }
+            }
+            return;
+        }
+        if let Some(id) = self.following.remove(&ticket.number) {
+            if let Some(follower) = self.followers.get_mut(&id) {
+                follower.told(durable);
             }
             return;
         }

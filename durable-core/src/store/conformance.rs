@@ -1,6 +1,7 @@
 //! What every [`Store`] must do, in the engine's own terms.
 
 mod listing;
+mod turns;
 
 use std::path::Path;
 
@@ -63,6 +64,8 @@ fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
     listing::a_list_is_as_new_as_the_history(&fresh());
     listing::pages_lack_nothing_that_is_there_all_the_time(&fresh());
     listing::few_are_found_among_many(&fresh());
+    turns::turns_are_read_in_pieces(&fresh());
+    turns::of_another_execution_or_life_nothing_is_read(&fresh());
     a_purged_instance_is_gone_and_its_neighbours_are_not(&fresh());
     an_active_instance_that_is_gone_is_damage(&fresh());
     a_gap_in_a_history_is_damage(&fresh());
@@ -692,6 +695,10 @@ fn a_gap_in_a_history_is_damage<S: Store>(open: &impl Fn() -> S) {
         for (id, ..) in cases {
             let loaded = store.load(&by_id(id), ALL);
             assert!(matches!(loaded, Err(StoreError::Corrupt { .. })), "{id}");
+            // Who reads it does not know whether it sleeps.
+            let read = turns::all(store, id, 2, ALL);
+            let damaged = matches!(read, Err(StoreError::Corrupt { .. }));
+            assert_eq!(damaged, id != "surplus", "{id}");
         }
     });
 }
@@ -810,6 +817,7 @@ fn read_all(memory: &MemoryKv) -> Vec<Result<String, String>> {
         answers.push(answer(opened.load(&by_id(name), ALL)));
         answers.push(answer(opened.load(&by_number(number), ALL)));
         answers.push(answer(opened.glimpse(&id(name))));
+        answers.push(answer(turns::all(&opened, name, 1, ALL)));
     }
     for payloads in [false, true] {
         let list = List {

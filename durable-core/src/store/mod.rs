@@ -13,6 +13,7 @@ pub(crate) mod kv;
 mod loss;
 mod query;
 mod stats;
+mod turns;
 mod verification;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub(crate) use header::{Header, HeaderSize, Kind, Scheduled};
 pub use loss::AcceptedLoss;
 pub(crate) use query::{Filter, List, Listed};
 pub use stats::HubStats;
+pub(crate) use turns::{ReadTurns, TurnPlace, TurnsRead};
 pub use verification::{Damage, DamageKind, Verification};
 
 /// One change, as the engine thinks of it. All of a commit's happen or none, in their order.
@@ -311,6 +313,10 @@ pub(crate) trait Aside: Send + Sync + 'static {
     /// Some of the instances that are asked for. What is shown was applied, and may not be durable
     /// yet.
     fn list(&self, list: &List) -> Result<Listed, StoreError>;
+
+    /// Some turns of an instance, if there is one. What is read was applied, and may not be durable
+    /// yet.
+    fn turns(&self, read: &ReadTurns) -> Result<Option<TurnsRead>, StoreError>;
 }
 
 /// Called by a check after so many bytes were read.

@@ -126,7 +126,7 @@ fn look(
     list: &List,
     still: &Mutex<Option<Tally>>,
 ) -> Result<Option<Glimpse>, StoreError> {
-    let look = || {
+    between_commits(still, || {
         // What the store knows of that may be ahead of what can be read.
         let is_active = |_: InstanceNumber| true;
         let found = if list.payloads {
@@ -135,7 +135,14 @@ fn look(
             read::summary(kv, id, is_active)
         };
         found.map(|found| found.filter(|found| list.filter.matches(&found.header)))
-    };
+    })
+}
+
+/// What was looked at, whole. Whoever applies commits does so under the lock `still`.
+pub(super) fn between_commits<T>(
+    still: &Mutex<Option<Tally>>,
+    look: impl Fn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     for _ in 1..ATTEMPTS {
         // A commit that is being applied may have been seen in part.
         match look() {

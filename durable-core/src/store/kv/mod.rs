@@ -15,6 +15,7 @@ mod record;
 mod salvage;
 pub(crate) mod sled;
 mod sparse;
+mod turns;
 mod verify;
 mod write;
 
@@ -37,7 +38,8 @@ use crate::id::{InstanceId, InstanceNumber};
 use crate::store::Header;
 use crate::store::{
     Aside, Compacted, CopyError, Glimpse, HubStats, InstanceKey, List, Listed, Op, OpenError,
-    Pause, Recovered, SigningKey, Store, StoreError, Stored, TimerKey, Verification,
+    Pause, ReadTurns, Recovered, SigningKey, Store, StoreError, Stored, TimerKey, TurnsRead,
+    Verification,
 };
 
 /// The store over the engine `K`.
@@ -204,6 +206,10 @@ impl<K: KeyValue> Aside for KvStore<K> {
 
     fn list(&self, list: &List) -> Result<Listed, StoreError> {
         list::list(&self.kv, list, &self.tally)
+    }
+
+    fn turns(&self, read: &ReadTurns) -> Result<Option<TurnsRead>, StoreError> {
+        turns::turns(&self.kv, read, &self.tally)
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn decode<T: DeserializeOwned>(key: &[u8], body: &[u8]) -> Result<T, 
     }
 }
 
-fn turn(key: &[u8], body: &[u8]) -> Result<Turn, StoreError> {
+pub(super) fn turn(key: &[u8], body: &[u8]) -> Result<Turn, StoreError> {
     decode_turn(body).map_err(|error| {
         StoreError::corrupt(format!("turn {} does not decode: {error}", show(key)))
     })
@@ -77,20 +77,50 @@ fn between(
     to: &[u8],
     limit: usize,
 ) -> Result<Vec<(RecordKey, Bytes)>, StoreError> {
-    let mut records = Vec::new();
+    let within = Within {
+        records: limit,
+        bytes: usize::MAX,
+    };
+    bounded(kv, from, to, &within).map(|(records, _)| records)
+}
+
+/// How much is read at once.
+pub(super) struct Within {
+    pub(super) records: usize,
+    /// After so many bytes of them no other is taken.
+    pub(super) bytes: usize,
+}
+
+/// As [`between`], and whether there are more.
+pub(super) fn bounded(
+    kv: &impl KeyValue,
+    from: &[u8],
+    to: &[u8],
+    within: &Within,
+) -> Result<(Vec<(RecordKey, Bytes)>, bool), StoreError> {
+    let (mut records, mut bytes) = (Vec::new(), 0);
     let mut partial: Option<Partial> = None;
     let mut failed = None;
+    let mut more = false;
     kv.scan(from, to, &mut |key, value| {
         let pushed = match &mut partial {
             Some(partial) if !partial.is_complete() => partial.push(key, value),
             _ => Partial::begin(key, value).and_then(|begun| match partial.replace(begun) {
-                Some(whole) => whole.finish().map(|record| records.push(record)),
+                Some(whole) => whole.finish().map(|record| {
+                    bytes += record.1.len();
+                    records.push(record);
+                }),
                 None => Ok(()),
             }),
         };
         match pushed {
-            Ok(()) if records.len() < limit => ControlFlow::Continue(()),
-            Ok(()) => ControlFlow::Break(()),
+            Ok(()) if records.len() < within.records && bytes < within.bytes => {
+                ControlFlow::Continue(())
+            }
+            Ok(()) => {
+                more = true;
+                ControlFlow::Break(())
+            }
             Err(error) => {
                 failed = Some(error);
                 ControlFlow::Break(())
@@ -100,10 +130,10 @@ fn between(
     if let Some(error) = failed {
         return Err(error);
     }
-    if let Some(last) = partial.filter(|_| records.len() < limit) {
+    if let Some(last) = partial.filter(|_| !more) {
         records.push(last.finish()?);
     }
-    Ok(records)
+    Ok((records, more))
 }
 
 /// Everything of an instance.
@@ -205,7 +235,7 @@ fn turns_and_lens(
     Ok((turns, lens))
 }
 
-fn missing(header: &Header, turn: u32) -> StoreError {
+pub(super) fn missing(header: &Header, turn: u32) -> StoreError {
     StoreError::corrupt(format!("turn {turn} of instance {} is missing", header.id))
 }
 
