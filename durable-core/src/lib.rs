@@ -218,7 +218,7 @@ pub use runtime::{
 };
 pub use store::{
     AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, OpenError, RuntimeStatus,
-    StoreError, Verification,
+    StatusDetail, StoreError, Verification,
 };
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;

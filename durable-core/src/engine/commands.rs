@@ -32,7 +32,7 @@ impl<R: Answer> Engine<R> {
                 let id = request.id.clone();
                 self.look_at(&id, Want::Start(request, reply));
             }
-            Command::Status { id } => self.look_at(&id, Want::Status(reply)),
+            Command::Status { id, detail } => self.look_at(&id, Want::Status(detail, reply)),
             Command::Wait { id } => self.look_at(&id, Want::Wait(reply)),
             Command::Purge { id, number } => self.look_at(&id, Want::Purge(number, reply)),
             Command::Retry { id } => self.on_id(id, Want::Retry(reply)),
@@ -74,12 +74,13 @@ impl<R: Answer> Engine<R> {
             .get(id)
             .and_then(|number| self.instances.get(number));
         if let Some(instance) = here {
-            let (number, snapshot) = (instance.number(), instance.snapshot());
+            let snapshot = instance.snapshot().only(want.detail());
+            let number = instance.number();
             self.looked_at(Some((number, snapshot)), want);
         } else if self.purges.is_gone(id) {
             self.looked_at(None, want);
         } else {
-            self.fetch(Fetch::Glimpse(id.clone()), want);
+            self.fetch(Fetch::Glimpse(id.clone(), want.detail()), want);
         }
     }
 
@@ -94,7 +95,7 @@ impl<R: Answer> Engine<R> {
                 self.work
                     .reply(reply, Response::AlreadyExists(snapshot.header.status));
             }
-            (Want::Status(reply) | Want::Wait(reply) | Want::Purge(_, reply), None) => {
+            (Want::Status(_, reply) | Want::Wait(reply) | Want::Purge(_, reply), None) => {
                 self.work.reply(reply, Response::NotFound);
             }
             (Want::Wait(reply), Some((number, snapshot)))
@@ -102,7 +103,7 @@ impl<R: Answer> Engine<R> {
             {
                 self.work.waiters.add(number, reply);
             }
-            (Want::Status(reply) | Want::Wait(reply), Some((number, snapshot))) => {
+            (Want::Status(_, reply) | Want::Wait(reply), Some((number, snapshot))) => {
                 if self.is_durable(number) {
                     self.work.known.push((reply, response(snapshot)));
                 } else {

@@ -60,7 +60,7 @@ impl<R: Answer> Engine<R> {
             Want::AttemptEnded { .. }
             | Want::Load
             | Want::Start(..)
-            | Want::Status(_)
+            | Want::Status(..)
             | Want::Wait(_)
             | Want::Purge(..) => false,
         };

@@ -11,10 +11,10 @@ use crate::engine::{
 use crate::history::Tags;
 use crate::id::{EventName, InstanceId};
 use crate::payload::Payload;
-use crate::store::Store;
 use crate::store::kv::KvStore;
 use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::memory::MemoryKv;
+use crate::store::{StatusDetail, Store};
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -199,5 +199,8 @@ pub(super) fn terminate(name: &str) -> Command {
 }
 
 pub(super) fn status(name: &str) -> Command {
-    Command::Status { id: id(name) }
+    Command::Status {
+        id: id(name),
+        detail: StatusDetail::ALL,
+    }
 }

@@ -16,8 +16,8 @@ use crate::replay::InlineStep;
 #[cfg(feature = "testing")]
 use crate::replay::Problem;
 use crate::store::{
-    Glimpse, Header, HubStats, InstanceKey, Op, Reports, RuntimeStatus, Store, StoreError, Stored,
-    TimerKey,
+    Glimpse, Header, HubStats, InstanceKey, Op, Reports, RuntimeStatus, StatusDetail, Store,
+    StoreError, Stored, TimerKey,
 };
 use crate::time::Timestamp;
 
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     },
     Status {
         id: InstanceId,
+        /// The payloads that are wanted.
+        detail: StatusDetail,
     },
     /// Answered when the instance has ended.
     Wait {
@@ -115,7 +117,7 @@ impl Command {
             | Self::Terminate { id, .. }
             | Self::Suspend { id, .. }
             | Self::Resume { id }
-            | Self::Status { id }
+            | Self::Status { id, .. }
             | Self::Wait { id }
             | Self::Purge { id, .. }
             | Self::Retry { id } => id,
@@ -250,6 +252,22 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// Only so much of it.
+    pub(super) fn only(self, detail: StatusDetail) -> Self {
+        Self {
+            input: self.input.filter(|_| detail.input),
+            result: self.result.filter(|_| detail.output),
+            reports: if detail.progress {
+                self.reports
+            } else {
+                Reports::new()
+            },
+            ..self
+        }
+    }
+}
+
 /// How the execution ended, from its last turn.
 pub(crate) fn result_of(turn: &Turn) -> Option<Result<Payload, FailureDetails>> {
     let last = turn.steps.last()?;
@@ -332,17 +350,15 @@ impl std::fmt::Debug for Dispatch {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fetch {
     /// With its first messages.
-    Instance {
-        key: InstanceKey,
-        messages: usize,
-    },
+    Instance { key: InstanceKey, messages: usize },
     /// More messages of an instance that is being loaded.
     Messages {
         number: InstanceNumber,
         after: u64,
         limit: usize,
     },
-    Glimpse(InstanceId),
+    /// With these payloads.
+    Glimpse(InstanceId, StatusDetail),
     Timers {
         after: Option<TimerKey>,
         limit: usize,
@@ -370,7 +386,7 @@ impl Fetch {
             } => store
                 .messages(*number, *after, *limit)
                 .map(Fetched::Messages),
-            Self::Glimpse(id) => store.glimpse(id).map(Fetched::Glimpse),
+            Self::Glimpse(id, detail) => store.glimpse_of(id, *detail).map(Fetched::Glimpse),
             Self::Timers { after, limit } => store.timers(*after, *limit).map(Fetched::Timers),
         }
     }

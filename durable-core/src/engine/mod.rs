@@ -48,7 +48,7 @@ use crate::history::Letter;
 use crate::id::{InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::Problem;
-use crate::store::{InstanceKey, Op, Recovered, Stored, TimerKey};
+use crate::store::{InstanceKey, Op, Recovered, StatusDetail, Stored, TimerKey};
 use crate::time::Timestamp;
 
 use self::hold::Hold;
@@ -212,7 +212,7 @@ struct Loading<R> {
 #[derive(Debug)]
 enum Want<R> {
     Start(StartRequest, R),
-    Status(R),
+    Status(StatusDetail, R),
     Wait(R),
     /// Only of this number, if one is given.
     Purge(Option<InstanceNumber>, R),
@@ -232,6 +232,28 @@ enum Want<R> {
     /// It is the turn of this suspect.
     Suspect(ActivityKey),
     Load,
+}
+
+impl<R> Want<R> {
+    /// What it looks at, of an instance that is looked at.
+    fn detail(&self) -> StatusDetail {
+        match self {
+            Self::Status(detail, _) => *detail,
+            Self::Wait(_) => StatusDetail::ALL,
+            // Whether there is one, and how it stands.
+            Self::Start(..)
+            | Self::Purge(..)
+            | Self::Letter(..)
+            | Self::Retry(_)
+            | Self::Mail(_)
+            | Self::Hold(_)
+            | Self::AttemptEnded { .. }
+            | Self::Reported(..)
+            | Self::Fire(_)
+            | Self::Suspect(_)
+            | Self::Load => StatusDetail::NONE,
+        }
+    }
 }
 
 impl<R: Answer> Engine<R> {

@@ -52,7 +52,7 @@ impl<R: Answer> Engine<R> {
     fn is_here(&self, fetch: &Fetch) -> bool {
         match fetch {
             Fetch::Timers { .. } | Fetch::Messages { .. } => false,
-            Fetch::Glimpse(id) => self.ids.contains_key(id) || self.purges.is_gone(id),
+            Fetch::Glimpse(id, _) => self.ids.contains_key(id) || self.purges.is_gone(id),
             Fetch::Instance { key, .. } => match self.here(key) {
                 Some(instance) => !self.can_be_loaded(instance),
                 None => matches!(key, InstanceKey::Id(id) if self.purges.is_gone(id)),
@@ -63,7 +63,7 @@ impl<R: Answer> Engine<R> {
     fn go_on_here(&mut self, fetch: Fetch, wants: Vec<Want<R>>) {
         match fetch {
             Fetch::Timers { .. } | Fetch::Messages { .. } => {}
-            Fetch::Glimpse(id) => {
+            Fetch::Glimpse(id, _) => {
                 for want in wants {
                     self.look_at(&id, want);
                 }
@@ -110,7 +110,7 @@ impl<R: Answer> Engine<R> {
                 self.fire_due();
             }
             Ok(Fetched::Glimpse(glimpse)) => {
-                if let Fetch::Glimpse(id) = fetch {
+                if let Fetch::Glimpse(id, _) = fetch {
                     self.glimpsed(id, glimpse, wants);
                 }
             }
@@ -125,7 +125,7 @@ impl<R: Answer> Engine<R> {
                         let wants = loading.map_or(wants, |loading| loading.wants);
                         (Some(InstanceKey::Number(*number)), wants)
                     }
-                    Fetch::Glimpse(_) | Fetch::Timers { .. } => (None, wants),
+                    Fetch::Glimpse(..) | Fetch::Timers { .. } => (None, wants),
                 };
                 if let Some(key) = &key {
                     self.note_damage(key, &error);
@@ -165,7 +165,7 @@ impl<R: Answer> Engine<R> {
         for want in wants {
             let reply = match want {
                 Want::Start(_, reply)
-                | Want::Status(reply)
+                | Want::Status(_, reply)
                 | Want::Wait(reply)
                 | Want::Purge(_, reply)
                 | Want::Reported(_, reply)

@@ -21,7 +21,7 @@ use crate::failure::FailureDetails;
 use crate::id::{EventName, InstanceId, InstanceNumber, InvalidInstanceId, MAX_NAME};
 use crate::orchestrator::Orchestrator;
 use crate::payload::{Payload, Wire};
-use crate::store::StoreError;
+use crate::store::{StatusDetail, StoreError};
 use crate::text::cut;
 
 /// Bytes of the reason that is kept: it is part of the summary, which is one value of the store.
@@ -112,11 +112,41 @@ impl Client {
         &self,
         id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
     ) -> Result<Option<OrchestrationStatus>, HubError> {
+        self.status_with(id, StatusDetail::ALL).await
+    }
+
+    /// As [`status`](Self::status), but of input, output and progress shows, and reads, only what is
+    /// asked for: for whoever looks often, and at large ones. (The history is read with
+    /// [`history`](Self::history).)
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{StatusDetail, TaskHub};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let client = hub.client();
+    /// client.start_by_name("fulfil", "42").id("order-42").await?;
+    /// let status = client.status_with("order-42", StatusDetail::NONE).await?.unwrap();
+    /// assert_eq!(status.name(), "fulfil");
+    /// assert_eq!(status.input_json(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed.
+    pub async fn status_with(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+        detail: StatusDetail,
+    ) -> Result<Option<OrchestrationStatus>, HubError> {
         // No instance can have an id that breaks a rule.
         let Ok(id) = id.try_into() else {
             return Ok(None);
         };
-        self.read(Command::Status { id }).await
+        self.read(Command::Status { id, detail }).await
     }
 
     /// Waits until an instance has ended and returns its last status; `None` if there is none of

@@ -128,7 +128,13 @@ fn an_instance_that_cannot_be_read_shows_it() {
         matches!(raised, Response::Failed(StoreError::Corrupt { .. })),
         "{raised:?}"
     );
-    let Response::Status(snapshot) = ask(&mut process, Command::Status { id: id() }) else {
+    let Response::Status(snapshot) = ask(
+        &mut process,
+        Command::Status {
+            id: id(),
+            detail: crate::StatusDetail::ALL,
+        },
+    ) else {
         panic!("no status")
     };
     let (problem, _) = snapshot.header.problem.expect("a problem");

@@ -28,7 +28,9 @@ use crate::store::kv::KvStore;
 use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
-use crate::store::{Aside as _, Filter, InstanceKey, List, RuntimeStatus, Store as _, StoreError};
+use crate::store::{
+    Aside as _, Filter, InstanceKey, List, RuntimeStatus, StatusDetail, Store as _, StoreError,
+};
 use crate::time::Timestamp;
 
 /// When the world begins, and when the clock shows it.
@@ -806,9 +808,13 @@ impl World {
             _ => {}
         }
         let waits = self.rng.u8(0..4) == 0;
+        let (input, progress) = (self.rng.bool(), self.rng.bool());
         let command = match waits {
             true => Command::Wait { id },
-            false => Command::Status { id },
+            false => Command::Status {
+                id,
+                detail: StatusDetail::ALL.input(input).progress(progress),
+            },
         };
         let ticket = self.send(command);
         let life = self.clients[client].life;

@@ -16,7 +16,7 @@ use crate::store::kv::sled::{SledKv, SledOptions};
 use crate::store::kv::{KvStore, turn_key};
 use crate::store::{
     AcceptedLoss, Aside as _, Attempts, Header, InstanceKey, Kind, List, Op, OpenError, Recovered,
-    Report, RuntimeStatus, Store, StoreError, Stored, TimerKey, TimerKind,
+    Report, RuntimeStatus, StatusDetail, Store, StoreError, Stored, TimerKey, TimerKind,
 };
 use crate::time::Timestamp;
 
@@ -249,6 +249,9 @@ fn a_glimpse_shows_the_first_reports_of_one_that_is_active<S: Store>(open: &impl
         };
         assert_eq!(shown("x"), reports(&mut (1..200).step_by(2)));
         assert_eq!(shown("y"), reports(&mut (990..1_000)));
+        let detail = StatusDetail::ALL.progress(false);
+        let without = store.glimpse_of(&id("x"), detail).unwrap().unwrap();
+        assert!(without.reports.is_empty() && without.first_turn.is_some());
     });
 }
 

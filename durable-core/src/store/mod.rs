@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod detail;
 mod error;
 mod header;
 pub(crate) mod kv;
@@ -26,6 +27,7 @@ use crate::id::{ActivityKey, CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::time::Timestamp;
 
+pub use detail::StatusDetail;
 pub use error::{CopyError, OpenError, StoreError};
 pub use header::RuntimeStatus;
 pub(crate) use header::{Header, HeaderSize, Kind, Scheduled};
@@ -352,7 +354,17 @@ pub(crate) trait Store: Aside {
         limit: usize,
     ) -> Result<Vec<(u64, Event)>, StoreError>;
 
-    fn glimpse(&self, id: &InstanceId) -> Result<Option<Glimpse>, StoreError>;
+    /// What is shown of an instance, all of it.
+    fn glimpse(&self, id: &InstanceId) -> Result<Option<Glimpse>, StoreError> {
+        self.glimpse_of(id, StatusDetail::ALL)
+    }
+
+    /// What is shown of an instance, with these payloads.
+    fn glimpse_of(
+        &self,
+        id: &InstanceId,
+        detail: StatusDetail,
+    ) -> Result<Option<Glimpse>, StoreError>;
 
     /// At most `limit` timers later than `after` (from the first if `None`), in order.
     fn timers(&self, after: Option<TimerKey>, limit: usize) -> Result<Vec<TimerKey>, StoreError>;

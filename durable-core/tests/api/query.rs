@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use durable_core::testing::TestHub;
 use durable_core::{
     Client, HubError, InstanceQuery, OrchestrationContext, OrchestrationStatus, PageToken,
-    QueryError, RuntimeStatus, orchestrator,
+    QueryError, RuntimeStatus, StatusDetail, orchestrator,
 };
 
 use super::{Place, Steps, chain, echo, listen, names, nap, on_both, soon, worker};
@@ -345,4 +345,54 @@ async fn what_is_asked_for_is_purged_if_it_has_ended() {
         assert_eq!(hub.stats().await.unwrap().total(), 1);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_status_shows_what_is_asked_for() {
+    let place = Place::new();
+    let hub = place.open().await;
+    let (steps, mut begun) = Steps::free();
+    let running = worker(&hub, &steps).register::<fail>();
+    let running = running.start().await.unwrap();
+    let client = hub.client();
+    let start = client.start_orchestration::<fail>("no".to_owned()).id("f");
+    soon(start.await.unwrap().wait_for_completion())
+        .await
+        .unwrap_err();
+    let start = client.start_orchestration::<chain>(names(&["a"])).id("c");
+    soon(start.await.unwrap().wait_for_completion())
+        .await
+        .unwrap();
+    soon(begun.recv()).await.unwrap();
+    soon(running.shutdown()).await;
+    client.start_by_name("echo", "1").id("p").await.unwrap();
+
+    let check = async |client: &Client| {
+        for id in ["f", "c", "p"] {
+            let whole = client.status(id).await.unwrap().unwrap();
+            for bits in 0..8_u8 {
+                let [input, output, progress] = [1, 2, 4].map(|bit| bits & bit != 0);
+                let detail = StatusDetail::NONE.input(input).output(output);
+                let asked = client.status_with(id, detail.progress(progress));
+                let status = asked.await.unwrap().unwrap();
+                assert_eq!(status.input_json(), whole.input_json().filter(|_| input));
+                assert_eq!(status.output_json(), whole.output_json().filter(|_| output));
+                assert_eq!(status.failure(), whole.failure().filter(|_| output));
+                assert_eq!(status.runtime_status(), whole.runtime_status());
+                assert_eq!(status.last_updated_at(), whole.last_updated_at());
+                assert_eq!(
+                    status == whole,
+                    input && (output || id == "p"),
+                    "{id} {bits}"
+                );
+            }
+        }
+        let nobody = client.status_with("nobody", StatusDetail::NONE).await;
+        assert!(nobody.unwrap().is_none());
+    };
+    check(&client).await;
+    soon(hub.close()).await.unwrap();
+    let hub = place.open().await;
+    check(&hub.client()).await;
+    hub.close().await.unwrap();
 }

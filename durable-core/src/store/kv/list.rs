@@ -9,7 +9,7 @@ use super::sparse::{self, Rarity};
 use super::verify::Tally;
 use super::{keys, read};
 use crate::id::{InstanceId, InstanceNumber};
-use crate::store::{Glimpse, Header, List, Listed, StoreError};
+use crate::store::{Glimpse, Header, List, Listed, StatusDetail, StoreError};
 
 /// Bytes of headers that are looked at for one page.
 const MAX_BYTES: usize = 4 << 20;
@@ -113,7 +113,7 @@ fn headers(kv: &impl KeyValue, list: &List) -> Result<(Vec<Candidate>, bool), St
 fn settled(kv: &impl KeyValue, header: Header, list: &List) -> Result<Glimpse, StoreError> {
     let glimpse = Glimpse::of(header);
     if list.payloads {
-        read::fill(kv, glimpse, |_| false)
+        read::fill(kv, glimpse, StatusDetail::ALL, |_| false)
     } else {
         Ok(glimpse)
     }
@@ -130,7 +130,7 @@ fn look(
         // What the store knows of that may be ahead of what can be read.
         let is_active = |_: InstanceNumber| true;
         let found = if list.payloads {
-            read::glimpse(kv, id, is_active)
+            read::glimpse(kv, id, StatusDetail::ALL, is_active)
         } else {
             read::summary(kv, id, is_active)
         };

@@ -38,8 +38,8 @@ use crate::id::{InstanceId, InstanceNumber};
 use crate::store::Header;
 use crate::store::{
     Aside, Compacted, CopyError, Glimpse, HubStats, InstanceKey, List, Listed, Op, OpenError,
-    Pause, ReadTurns, Recovered, SigningKey, Store, StoreError, Stored, TimerKey, TurnsRead,
-    Verification,
+    Pause, ReadTurns, Recovered, SigningKey, StatusDetail, Store, StoreError, Stored, TimerKey,
+    TurnsRead, Verification,
 };
 
 /// The store over the engine `K`.
@@ -289,9 +289,13 @@ impl<K: KeyValue> Store for KvStore<K> {
         read::messages(&self.kv, number, after.saturating_add(1), limit)
     }
 
-    fn glimpse(&self, id: &InstanceId) -> Result<Option<Glimpse>, StoreError> {
+    fn glimpse_of(
+        &self,
+        id: &InstanceId,
+        detail: StatusDetail,
+    ) -> Result<Option<Glimpse>, StoreError> {
         let is_active = |number| self.ledger(|ledger| ledger.active.contains(number));
-        read::glimpse(&self.kv, id, is_active)
+        read::glimpse(&self.kv, id, detail, is_active)
     }
 
     fn timers(&self, after: Option<TimerKey>, limit: usize) -> Result<Vec<TimerKey>, StoreError> {

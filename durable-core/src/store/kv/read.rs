@@ -12,8 +12,8 @@ use super::record::{Partial, chunk_key, show};
 use crate::history::{Event, Letter, Turn, decode_turn};
 use crate::id::{CallId, InstanceId, InstanceNumber};
 use crate::store::{
-    Attempts, Glimpse, Header, InstanceKey, LOOKED_AT, Reports, StoreError, Stored, TimerKey,
-    shown_reports,
+    Attempts, Glimpse, Header, InstanceKey, LOOKED_AT, Reports, StatusDetail, StoreError, Stored,
+    TimerKey, shown_reports,
 };
 
 /// The body of one record.
@@ -308,35 +308,42 @@ fn first_message(kv: &impl KeyValue, number: InstanceNumber) -> Result<Option<Ev
 pub(super) fn glimpse(
     kv: &impl KeyValue,
     id: &InstanceId,
+    detail: StatusDetail,
     is_active: impl Fn(InstanceNumber) -> bool,
 ) -> Result<Option<Glimpse>, StoreError> {
     let summary = summary(kv, id, &is_active)?;
     summary
-        .map(|summary| fill(kv, summary, is_active))
+        .map(|summary| fill(kv, summary, detail, is_active))
         .transpose()
 }
 
-/// A summary, with what the instance was given and has returned, and what its activities report.
+/// A summary, with as much as is wanted of what the instance was given and has returned, and what its
+/// activities report.
 pub(super) fn fill(
     kv: &impl KeyValue,
     summary: Glimpse,
+    detail: StatusDetail,
     is_active: impl Fn(InstanceNumber) -> bool,
 ) -> Result<Glimpse, StoreError> {
     let header = &summary.header;
-    let first_turn = nth_turn(kv, header, 1)?;
-    let last_turn = if header.status.is_terminal() {
+    let first_turn = if detail.input {
+        nth_turn(kv, header, 1)?
+    } else {
+        None
+    };
+    let last_turn = if detail.output && header.status.is_terminal() {
         let last = nth_turn(kv, header, header.turns)?;
         Some(last.ok_or_else(|| missing(header, header.turns))?)
     } else {
         None
     };
     let first_message = match first_turn {
-        Some(_) => None,
-        None => first_message(kv, header.number)?,
+        None if detail.input => first_message(kv, header.number)?,
+        Some(_) | None => None,
     };
     let mut reports = Reports::new();
     // Only activities report, and who waits for one is active.
-    if !header.status.is_terminal() && is_active(header.number) {
+    if detail.progress && !header.status.is_terminal() && is_active(header.number) {
         let attempts = attempts(kv, header, LOOKED_AT)?;
         let shown = shown_reports(attempts.iter().map(|(call, attempts)| (*call, attempts)));
         reports.extend(shown.map(|(call, report)| (call, report.clone())));
