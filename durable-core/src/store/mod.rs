@@ -355,6 +355,7 @@ pub(crate) trait Store: Aside {
     ) -> Result<Vec<(u64, Event)>, StoreError>;
 
     /// What is shown of an instance, all of it.
+    #[cfg(any(test, feature = "simulation"))]
     fn glimpse(&self, id: &InstanceId) -> Result<Option<Glimpse>, StoreError> {
         self.glimpse_of(id, StatusDetail::ALL)
     }
