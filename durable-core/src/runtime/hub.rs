@@ -138,15 +138,7 @@ impl TaskHub {
     ///
     /// If the hub failed.
     pub async fn stats(&self) -> Result<HubStats, HubError> {
-        match self.shared.send(ToEngine::Stats).await {
-            Ok(Response::Stats(stats)) => Ok(stats),
-            Ok(other) => Err(unexpected(&other)),
-            Err(error) => {
-                // That the store is closed is not why.
-                self.shared.condition.check_open()?;
-                Err(error)
-            }
-        }
+        self.shared.stats().await
     }
 
     /// Gives back the space of what was removed and rewritten.
@@ -303,6 +295,19 @@ impl Shared {
     /// Waits until everything that was sent before is durable.
     pub(super) async fn flush(&self) -> Result<(), HubError> {
         self.send(ToEngine::Flush).await.map(drop)
+    }
+
+    /// What there is, once that is durable.
+    pub(super) async fn stats(&self) -> Result<HubStats, HubError> {
+        match self.send(ToEngine::Stats).await {
+            Ok(Response::Stats(stats)) => Ok(stats),
+            Ok(other) => Err(unexpected(&other)),
+            Err(error) => {
+                // That the store is closed is not why.
+                self.condition.check_open()?;
+                Err(error)
+            }
+        }
     }
 
     async fn send(&self, message: fn(Reply) -> ToEngine) -> Result<Response, HubError> {

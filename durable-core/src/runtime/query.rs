@@ -15,7 +15,7 @@ use super::error::{HubError, PurgeError, QueryError};
 use super::status::OrchestrationStatus;
 use crate::engine::Snapshot;
 use crate::id::InstanceId;
-use crate::store::{Filter, List, Listed, RuntimeStatus, StoreError};
+use crate::store::{Aside, Filter, List, Listed, RuntimeStatus, StoreError};
 use crate::time::Timestamp;
 
 /// The most instances that are looked at for one page: some milliseconds.
@@ -266,19 +266,17 @@ impl Client {
     /// [`QueryError`] if the size of a page is out of range, if the token is not of this query, or
     /// if the hub failed.
     pub async fn query(&self, query: InstanceQuery) -> Result<InstancePage, QueryError> {
+        let after = self.read_token(&query)?;
         let InstanceQuery {
             filter,
             page_size,
             payloads,
-            after,
+            after: _,
         } = query;
         if !(1..=MAX_PAGE).contains(&page_size) {
             return Err(QueryError::InvalidPageSize { max: MAX_PAGE });
         }
         let tokens = Tokens::new(self, &filter)?;
-        let after = after
-            .map(|token| tokens.read(&token).ok_or(QueryError::InvalidToken))
-            .transpose()?;
         let list = List {
             filter,
             after,
@@ -300,6 +298,73 @@ impl Client {
             unreadable,
             next: last.map(|id| tokens.make(&id)),
         })
+    }
+
+    /// How many instances a query asks for. Its page size does not matter.
+    ///
+    /// If it asks for nothing but statuses, or for all, the answer is there at once, exact as of one
+    /// moment. Else the instances are looked at as [pages](Self::query) are, a few thousand at a time:
+    /// about a second for each million, without holding up anything else, and given up when
+    /// the future is dropped. Each instance that is there all the time counts exactly once then; one
+    /// that is started, purged or changed meanwhile may count or not, and one whose records
+    /// are damaged does not.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{InstanceQuery, RuntimeStatus, TaskHub};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let client = hub.client();
+    /// client.start_by_name("fulfil", "42").id("order-42").await?;
+    /// let pending = InstanceQuery::new().status(RuntimeStatus::Pending);
+    /// assert_eq!(client.count(pending.clone()).await?, 1);
+    /// assert_eq!(client.count(pending.id_prefix("invoice-")).await?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`] if the query goes on behind a page of another query, or if the hub failed.
+    pub async fn count(&self, query: InstanceQuery) -> Result<u64, QueryError> {
+        let after = self.read_token(&query)?;
+        let filter = query.filter;
+        if filter.is_of_statuses() && after.is_none() {
+            let stats = self.shared.stats().await?;
+            let counts = stats.instances.iter();
+            let asked = counts.filter(|(status, _)| {
+                filter.statuses.is_empty() || filter.statuses.contains(status)
+            });
+            return Ok(asked.map(|(_, count)| count).sum());
+        }
+        let mut list = List {
+            filter,
+            after,
+            limit: usize::MAX,
+            budget: BUDGET,
+            payloads: false,
+        };
+        let mut matching = 0;
+        loop {
+            let page = list.clone();
+            let count = move |store: &dyn Aside| store.count(&page);
+            let counted = self.shared.read_aside(count).await?;
+            matching += counted.matching;
+            list.after = counted.last;
+            if list.after.is_none() {
+                return Ok(matching);
+            }
+        }
+    }
+
+    /// Behind which instance a query goes on.
+    fn read_token(&self, query: &InstanceQuery) -> Result<Option<InstanceId>, QueryError> {
+        let Some(token) = &query.after else {
+            return Ok(None);
+        };
+        let tokens = Tokens::new(self, &query.filter)?;
+        tokens.read(token).map(Some).ok_or(QueryError::InvalidToken)
     }
 
     /// Purges the instances that a query asks for and that have ended, and says how many those were.

@@ -32,7 +32,7 @@ pub use error::{CopyError, OpenError, StoreError};
 pub use header::RuntimeStatus;
 pub(crate) use header::{Header, HeaderSize, Kind, Scheduled};
 pub use loss::AcceptedLoss;
-pub(crate) use query::{Filter, List, Listed};
+pub(crate) use query::{Count, Filter, List, Listed};
 pub use stats::HubStats;
 pub(crate) use turns::{ReadTurns, TurnPlace, TurnsRead};
 pub use verification::{Damage, DamageKind, Verification};
@@ -319,6 +319,9 @@ pub(crate) trait Aside: Send + Sync + 'static {
     /// Some turns of an instance, if there is one. What is read was applied, and may not be durable
     /// yet.
     fn turns(&self, read: &ReadTurns) -> Result<Option<TurnsRead>, StoreError>;
+    /// How many of those that are looked at for such a list match. Its limit does not matter, nor
+    /// whether payloads are wanted.
+    fn count(&self, list: &List) -> Result<Count, StoreError>;
 }
 
 /// Called by a check after so many bytes were read.

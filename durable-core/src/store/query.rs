@@ -52,6 +52,18 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// Whether it asks for nothing but statuses.
+    pub(crate) fn is_of_statuses(&self) -> bool {
+        let statuses = self.statuses.clone();
+        let of_statuses = Self {
+            statuses,
+            ..Self::default()
+        };
+        *self == of_statuses
+    }
+}
+
 /// A page of instances, in the order of their ids.
 #[derive(Clone, Debug)]
 pub(crate) struct List {
@@ -72,6 +84,15 @@ pub(crate) struct Listed {
     pub(crate) found: Vec<Glimpse>,
     /// Those of which nothing can be said, for they are damaged.
     pub(crate) unreadable: Vec<InstanceId>,
+    /// The last one that was looked at, if there may be more.
+    pub(crate) last: Option<InstanceId>,
+}
+
+/// How many there are, as far as they were looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Those of which nothing can be said, for they are damaged, are not counted.
+    pub(crate) matching: u64,
     /// The last one that was looked at, if there may be more.
     pub(crate) last: Option<InstanceId>,
 }

@@ -115,12 +115,26 @@ async fn instances_are_found_by_what_they_are_and_after_a_restart() {
         assert_eq!(found(&client, query.clone()).await, *expected, "{query:?}");
         let one_by_one = query.clone().page_size(1);
         assert_eq!(found(&client, one_by_one).await, *expected, "{query:?}");
+        let count = client.count(query.clone()).await.unwrap();
+        assert_eq!(count, expected.len() as u64, "{query:?}");
     }
     soon(hub.close()).await.unwrap();
     let hub = place.open().await;
+    let client = hub.client();
     for (query, expected) in cases {
-        assert_eq!(found(&hub.client(), query).await, *expected);
+        let count = client.count(query.clone()).await.unwrap();
+        assert_eq!(count, expected.len() as u64, "{query:?}");
+        assert_eq!(found(&client, query).await, *expected);
     }
+    let first = client.query(query().page_size(1)).await.unwrap();
+    let next = first.next.unwrap();
+    let behind = client.count(query().after(next.clone())).await;
+    assert_eq!(behind.unwrap(), 3);
+    let of_another = client.count(query().blocked(true).after(next)).await;
+    assert!(
+        matches!(of_another, Err(QueryError::InvalidToken)),
+        "{of_another:?}"
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::sparse::{self, Rarity};
 use super::verify::Tally;
 use super::{keys, read};
 use crate::id::{InstanceId, InstanceNumber};
-use crate::store::{Glimpse, Header, List, Listed, StatusDetail, StoreError};
+use crate::store::{Count, Glimpse, Header, List, Listed, StatusDetail, StoreError};
 
 /// Bytes of headers that are looked at for one page.
 const MAX_BYTES: usize = 4 << 20;
@@ -26,10 +26,7 @@ pub(super) fn list(
     still: &Mutex<Option<Tally>>,
 ) -> Result<Listed, StoreError> {
     let mut listed = Listed::default();
-    let (candidates, mut more) = match sparse::covers(&list.filter) {
-        Some(rarities) => rare(kv, list, &rarities)?,
-        None => headers(kv, list)?,
-    };
+    let (candidates, mut more) = candidates(kv, list)?;
     let mut seen = None;
     let mut candidates = candidates.into_iter();
     for Candidate { id, header } in candidates.by_ref() {
@@ -55,6 +52,37 @@ pub(super) fn list(
     more |= candidates.next().is_some();
     listed.last = seen.filter(|_| more);
     Ok(listed)
+}
+
+/// Counts what matches among those that are looked at for a page.
+pub(super) fn count(
+    kv: &impl KeyValue,
+    list: &List,
+    still: &Mutex<Option<Tally>>,
+) -> Result<Count, StoreError> {
+    let mut count = Count::default();
+    let (candidates, more) = candidates(kv, list)?;
+    for Candidate { id, header } in candidates {
+        let matches = match header {
+            Some(header) => list.filter.matches(&header),
+            None => match look(kv, &id, list, still) {
+                Err(error @ StoreError::Fatal { .. }) => return Err(error),
+                seen => seen.is_ok_and(|seen| seen.is_some()),
+            },
+        };
+        count.matching += u64::from(matches);
+        count.last = Some(id);
+    }
+    count.last = count.last.filter(|_| more);
+    Ok(count)
+}
+
+/// Those that may match and are looked at, in order, and whether there are more.
+fn candidates(kv: &impl KeyValue, list: &List) -> Result<(Vec<Candidate>, bool), StoreError> {
+    match sparse::covers(&list.filter) {
+        Some(rarities) => rare(kv, list, &rarities),
+        None => headers(kv, list),
+    }
 }
 
 /// One that may match.

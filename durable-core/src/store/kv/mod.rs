@@ -37,9 +37,9 @@ use crate::id::{InstanceId, InstanceNumber};
 #[cfg(any(test, feature = "simulation", feature = "testing"))]
 use crate::store::Header;
 use crate::store::{
-    Aside, Compacted, CopyError, Glimpse, HubStats, InstanceKey, List, Listed, Op, OpenError,
-    Pause, ReadTurns, Recovered, SigningKey, StatusDetail, Store, StoreError, Stored, TimerKey,
-    TurnsRead, Verification,
+    Aside, Compacted, CopyError, Count, Glimpse, HubStats, InstanceKey, List, Listed, Op,
+    OpenError, Pause, ReadTurns, Recovered, SigningKey, StatusDetail, Store, StoreError, Stored,
+    TimerKey, TurnsRead, Verification,
 };
 
 /// The store over the engine `K`.
@@ -210,6 +210,10 @@ impl<K: KeyValue> Aside for KvStore<K> {
 
     fn turns(&self, read: &ReadTurns) -> Result<Option<TurnsRead>, StoreError> {
         turns::turns(&self.kv, read, &self.tally)
+    }
+
+    fn count(&self, list: &List) -> Result<Count, StoreError> {
+        list::count(&self.kv, list, &self.tally)
     }
 }
 
