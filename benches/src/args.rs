@@ -25,6 +25,9 @@ what is measured once:
   sleepers         instances on a timer (--instances 1000000): seconds to start them, bytes on disk
                    and in memory, seconds until a new process has opened the hub and ended one of
                    them, after a kill and after the hub was closed
+  manage           what an operator does: reads of the status of 10,000 instances in memory (the line's
+                   figures), then with --instances 1000000 that have ended pages of 100 for each
+                   filter, and a purge of a tenth of them beside orchestrations that run
 
 what is measured again and again, and its median told:
   replay           events of a history in memory, on one core (--steps 1000)
@@ -49,6 +52,7 @@ pub(crate) enum Workload {
     Rounds,
     Sleepers,
     Replay,
+    Manage,
 }
 
 impl Workload {
@@ -64,6 +68,7 @@ impl Workload {
             "rounds" => Self::Rounds,
             "sleepers" => Self::Sleepers,
             "replay" => Self::Replay,
+            "manage" => Self::Manage,
             _ => return None,
         })
     }

@@ -22,6 +22,15 @@ impl Latencies {
         self.0.append(&mut other.0);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The longest, in milliseconds.
+    pub(crate) fn max(&mut self) -> f64 {
+        self.percentile(1.0)
+    }
+
     /// In milliseconds; 0 of nothing.
     pub(crate) fn percentile(&mut self, share: f64) -> f64 {
         if self.0.is_empty() {

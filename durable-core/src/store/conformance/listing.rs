@@ -138,20 +138,12 @@ pub(super) fn a_list_shows_what_matches<S: Store>(open: &impl Fn() -> S) {
                 assert!(pages <= expected.len() + 1, "case {nth} by {limit}");
             }
             for budget in [1, 2, usize::MAX] {
-                let mut list = List {
+                let list = List {
                     budget,
                     ..list.clone()
                 };
-                let mut matching = 0;
-                loop {
-                    let count = store.count(&list).unwrap();
-                    matching += count.matching;
-                    list.after = count.last;
-                    if list.after.is_none() {
-                        break;
-                    }
-                }
-                assert_eq!(matching, expected.len() as u64, "case {nth} by {budget}");
+                let count = count(store, list);
+                assert_eq!(count, expected.len() as u64, "case {nth} by {budget}");
             }
             for budget in [1, 2] {
                 let (found, pages) = page_by_page(
@@ -166,6 +158,18 @@ pub(super) fn a_list_shows_what_matches<S: Store>(open: &impl Fn() -> S) {
             }
         }
     });
+}
+
+fn count(store: &impl Store, mut list: List) -> u64 {
+    let mut matching = 0;
+    loop {
+        let count = store.count(&list).unwrap();
+        matching += count.matching;
+        list.after = count.last;
+        if list.after.is_none() {
+            return matching;
+        }
+    }
 }
 
 fn page_by_page(store: &impl Store, list: &List) -> (Vec<String>, usize) {

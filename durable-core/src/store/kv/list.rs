@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use super::backend::KeyValue;
+use super::keys::RecordKey;
 use super::record::{Partial, name};
 use super::sparse::{self, Rarity};
 use super::verify::Tally;
@@ -26,12 +27,11 @@ pub(super) fn list(
     still: &Mutex<Option<Tally>>,
 ) -> Result<Listed, StoreError> {
     let mut listed = Listed::default();
-    let (candidates, mut more) = candidates(kv, list)?;
-    let mut seen = None;
+    let Candidates { candidates, last } = candidates(kv, list)?;
     let mut candidates = candidates.into_iter();
+    let mut seen = None;
     for Candidate { id, header } in candidates.by_ref() {
         let looked = match header {
-            Some(header) if !list.filter.matches(&header) => Ok(None),
             // It is as exact as it was then; that of another may be behind what was told of it.
             Some(header) if header.status.is_terminal() => match settled(kv, header, list) {
                 Err(StoreError::Corrupt { .. }) => look(kv, &id, list, still),
@@ -44,13 +44,13 @@ pub(super) fn list(
             Err(error @ StoreError::Fatal { .. }) => return Err(error),
             Err(_) => listed.unreadable.push(id.clone()),
         }
-        seen = Some(id);
         if listed.found.len() >= list.limit {
+            seen = Some(id);
             break;
         }
     }
-    more |= candidates.next().is_some();
-    listed.last = seen.filter(|_| more);
+    let rest = candidates.next().is_some();
+    listed.last = seen.filter(|_| rest).or(last);
     Ok(listed)
 }
 
@@ -60,54 +60,55 @@ pub(super) fn count(
     list: &List,
     still: &Mutex<Option<Tally>>,
 ) -> Result<Count, StoreError> {
-    let mut count = Count::default();
-    let (candidates, more) = candidates(kv, list)?;
+    let Candidates { candidates, last } = candidates(kv, list)?;
+    let mut matching = 0;
     for Candidate { id, header } in candidates {
-        let matches = match header {
-            Some(header) => list.filter.matches(&header),
-            None => match look(kv, &id, list, still) {
+        let matches = header.is_some()
+            || match look(kv, &id, list, still) {
                 Err(error @ StoreError::Fatal { .. }) => return Err(error),
                 seen => seen.is_ok_and(|seen| seen.is_some()),
-            },
-        };
-        count.matching += u64::from(matches);
-        count.last = Some(id);
+            };
+        matching += u64::from(matches);
     }
-    count.last = count.last.filter(|_| more);
-    Ok(count)
+    Ok(Count { matching, last })
 }
 
-/// Those that may match and are looked at, in order, and whether there are more.
-fn candidates(kv: &impl KeyValue, list: &List) -> Result<(Vec<Candidate>, bool), StoreError> {
+/// Those that may match, in order, among some that were looked at.
+#[derive(Default)]
+struct Candidates {
+    candidates: Vec<Candidate>,
+    /// The last one that was looked at, if there may be more.
+    last: Option<InstanceId>,
+}
+
+/// One that may match.
+struct Candidate {
+    id: InstanceId,
+    /// If that was read already; then it matches.
+    header: Option<Header>,
+}
+
+fn candidates(kv: &impl KeyValue, list: &List) -> Result<Candidates, StoreError> {
     match sparse::covers(&list.filter) {
         Some(rarities) => rare(kv, list, &rarities),
         None => headers(kv, list),
     }
 }
 
-/// One that may match.
-struct Candidate {
-    id: InstanceId,
-    /// If that was read already.
-    header: Option<Header>,
-}
-
-/// The candidates that are in the index, and whether there are more.
-fn rare(
-    kv: &impl KeyValue,
-    list: &List,
-    rarities: &[Rarity],
-) -> Result<(Vec<Candidate>, bool), StoreError> {
+/// Those that are in the index.
+fn rare(kv: &impl KeyValue, list: &List, rarities: &[Rarity]) -> Result<Candidates, StoreError> {
     let (prefix, after) = (&list.filter.id_prefix, list.after.as_ref());
     let limit = list.budget.min(MAX_ENTRIES);
     let (ids, more) = sparse::ids(kv, rarities, prefix, after, limit)?;
     let candidate = |id| Candidate { id, header: None };
-    Ok((ids.into_iter().map(candidate).collect(), more))
+    Ok(Candidates {
+        last: ids.last().filter(|_| more).cloned(),
+        candidates: ids.into_iter().map(candidate).collect(),
+    })
 }
 
-/// The headers that are looked at, and whether there are more; without the header where it cannot
-/// be read at once.
-fn headers(kv: &impl KeyValue, list: &List) -> Result<(Vec<Candidate>, bool), StoreError> {
+/// Those whose headers match, or cannot be read at once.
+fn headers(kv: &impl KeyValue, list: &List) -> Result<Candidates, StoreError> {
     let prefix = [&keys::headers(), list.filter.id_prefix.as_bytes()].concat();
     let behind = |id: &InstanceId| keys::end_of(&keys::header(id));
     let from = list
@@ -115,26 +116,37 @@ fn headers(kv: &impl KeyValue, list: &List) -> Result<(Vec<Candidate>, bool), St
         .as_ref()
         .map_or_else(Vec::new, behind)
         .max(prefix.clone());
-    let (mut found, mut bytes, mut more) = (Vec::<Candidate>::new(), 0, false);
+    let mut found = Candidates::default();
+    let (mut looked, mut bytes, mut previous) = (0, 0, RecordKey::new());
     kv.scan(&from, &keys::end_of(&prefix), &mut |key, value| {
-        // Other keys are nobody's; `verify` notes them.
-        let Some(id) = keys::parse_header(name(key)) else {
-            return ControlFlow::Continue(());
-        };
-        if found.last().is_some_and(|last| last.id == id) {
+        let record = name(key);
+        if previous == record {
             return ControlFlow::Continue(());
         }
-        if found.len() >= list.budget || bytes >= MAX_BYTES {
-            more = true;
+        if looked >= list.budget || bytes >= MAX_BYTES || found.candidates.len() >= list.limit {
+            found.last = keys::parse_header(&previous);
             return ControlFlow::Break(());
         }
+        // Other keys are nobody's; `verify` notes them.
+        let Some(id) = keys::parse_header(record) else {
+            return ControlFlow::Continue(());
+        };
+        looked += 1;
         bytes += value.len();
+        previous.clear();
+        previous.extend_from_slice(record);
         let whole = Partial::begin(key, value).and_then(Partial::finish);
-        let header = whole.and_then(|(key, body)| read::decode(&key, &body)).ok();
-        found.push(Candidate { id, header });
+        let header = whole.and_then(|(key, body)| read::decode::<Header>(&key, &body));
+        let header = header.ok();
+        if header
+            .as_ref()
+            .is_none_or(|header| list.filter.matches(header))
+        {
+            found.candidates.push(Candidate { id, header });
+        }
         ControlFlow::Continue(())
     })?;
-    Ok((found, more))
+    Ok(found)
 }
 
 /// What is shown of one that has ended.
