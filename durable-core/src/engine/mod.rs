@@ -19,6 +19,7 @@ mod delivery;
 #[cfg(test)]
 mod driver;
 mod fair;
+pub(crate) mod family;
 mod hold;
 mod instance;
 mod mailbox;

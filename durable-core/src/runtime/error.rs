@@ -158,7 +158,7 @@ pub enum InstanceError {
     Hub(#[from] HubError),
 }
 
-/// Why an instance was not purged. Nothing was removed.
+/// Why an instance was not purged. Nothing of it was removed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PurgeError {
@@ -171,7 +171,8 @@ pub enum PurgeError {
         /// The id.
         id: InstanceId,
     },
-    /// The instance has not ended: wait for its end, or terminate it first.
+    /// The instance, or one below it that was to be purged with it, has not ended: wait for its end, or
+    /// terminate it first.
     #[error(
         "instance {id} has not ended: it is {status}; wait for its end or terminate it before it is purged"
     )]

@@ -13,6 +13,7 @@ mod hub;
 mod inbox;
 #[cfg(feature = "testing")]
 pub(crate) mod lockstep;
+mod purge;
 mod query;
 mod queues;
 mod room;

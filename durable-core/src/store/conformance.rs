@@ -1,5 +1,6 @@
 //! What every [`Store`] must do, in the engine's own terms.
 
+mod children;
 mod listing;
 mod turns;
 
@@ -65,6 +66,7 @@ fn check<S: Store, Open: Fn() -> S>(fresh: impl Fn() -> Open) {
     listing::pages_lack_nothing_that_is_there_all_the_time(&fresh());
     listing::few_are_found_among_many(&fresh());
     turns::turns_are_read_in_pieces(&fresh());
+    children::children_are_found_piece_by_piece(&fresh());
     turns::of_another_execution_or_life_nothing_is_read(&fresh());
     a_purged_instance_is_gone_and_its_neighbours_are_not(&fresh());
     an_active_instance_that_is_gone_is_damage(&fresh());

@@ -5,6 +5,7 @@
 //! syncing are apart, so that encoding happens off the commit thread and one sync serves many
 //! commits.
 
+mod children;
 #[cfg(test)]
 mod conformance;
 mod detail;
@@ -27,6 +28,7 @@ use crate::id::{ActivityKey, CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::time::Timestamp;
 
+pub(crate) use children::{Child, ChildPlace, Children, FindChildren};
 pub use detail::StatusDetail;
 pub use error::{CopyError, OpenError, StoreError};
 pub use header::RuntimeStatus;
@@ -319,9 +321,13 @@ pub(crate) trait Aside: Send + Sync + 'static {
     /// Some turns of an instance, if there is one. What is read was applied, and may not be durable
     /// yet.
     fn turns(&self, read: &ReadTurns) -> Result<Option<TurnsRead>, StoreError>;
+
     /// How many of those that are looked at for such a list match. Its limit does not matter, nor
     /// whether payloads are wanted.
     fn count(&self, list: &List) -> Result<Count, StoreError>;
+
+    /// Some of the instances that one which has ended has begun and waited for, every attempt.
+    fn children(&self, find: &FindChildren) -> Result<Children, StoreError>;
 }
 
 /// Called by a check after so many bytes were read.

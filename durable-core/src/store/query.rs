@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 
 use crate::history::Tags;
-use crate::id::InstanceId;
+use crate::id::{InstanceId, InstanceNumber};
 use crate::store::{Glimpse, Header, RuntimeStatus};
 use crate::time::Timestamp;
 
@@ -23,6 +23,8 @@ pub(crate) struct Filter {
     pub(crate) created: Option<RangeInclusive<Timestamp>>,
     /// When it has ended; one that has not does not match.
     pub(crate) completed: Option<RangeInclusive<Timestamp>>,
+    /// Whose children.
+    pub(crate) parent: Option<InstanceNumber>,
 }
 
 impl Filter {
@@ -35,6 +37,7 @@ impl Filter {
             blocked,
             created,
             completed,
+            parent,
         } = self;
         let within = |range: &Option<RangeInclusive<Timestamp>>, time| {
             range.as_ref().is_none_or(|range| range.contains(&time))
@@ -49,6 +52,10 @@ impl Filter {
             && within(created, header.created)
             && (completed.is_none() || header.status.is_terminal())
             && within(completed, header.updated)
+            && parent.is_none_or(|parent| {
+                let of = header.parent.as_ref();
+                of.is_some_and(|of| of.number == parent)
+            })
     }
 }
 

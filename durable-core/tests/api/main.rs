@@ -17,6 +17,7 @@ mod determinism;
 mod divergence;
 #[cfg(feature = "simulation")]
 mod failing;
+mod families;
 mod history;
 mod inline;
 mod kit;

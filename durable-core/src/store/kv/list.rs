@@ -75,17 +75,17 @@ pub(super) fn count(
 
 /// Those that may match, in order, among some that were looked at.
 #[derive(Default)]
-struct Candidates {
-    candidates: Vec<Candidate>,
+pub(super) struct Candidates {
+    pub(super) candidates: Vec<Candidate>,
     /// The last one that was looked at, if there may be more.
-    last: Option<InstanceId>,
+    pub(super) last: Option<InstanceId>,
 }
 
 /// One that may match.
-struct Candidate {
+pub(super) struct Candidate {
     id: InstanceId,
     /// If that was read already; then it matches.
-    header: Option<Header>,
+    pub(super) header: Option<Header>,
 }
 
 fn candidates(kv: &impl KeyValue, list: &List) -> Result<Candidates, StoreError> {
@@ -108,7 +108,7 @@ fn rare(kv: &impl KeyValue, list: &List, rarities: &[Rarity]) -> Result<Candidat
 }
 
 /// Those whose headers match, or cannot be read at once.
-fn headers(kv: &impl KeyValue, list: &List) -> Result<Candidates, StoreError> {
+pub(super) fn headers(kv: &impl KeyValue, list: &List) -> Result<Candidates, StoreError> {
     let prefix = [&keys::headers(), list.filter.id_prefix.as_bytes()].concat();
     let behind = |id: &InstanceId| keys::end_of(&keys::header(id));
     let from = list

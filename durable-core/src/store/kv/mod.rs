@@ -4,6 +4,7 @@ mod active;
 pub(crate) mod backend;
 #[cfg(test)]
 mod backend_conformance;
+mod children;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod hooked;
 mod keys;
@@ -37,9 +38,9 @@ use crate::id::{InstanceId, InstanceNumber};
 #[cfg(any(test, feature = "simulation", feature = "testing"))]
 use crate::store::Header;
 use crate::store::{
-    Aside, Compacted, CopyError, Count, Glimpse, HubStats, InstanceKey, List, Listed, Op,
-    OpenError, Pause, ReadTurns, Recovered, SigningKey, StatusDetail, Store, StoreError, Stored,
-    TimerKey, TurnsRead, Verification,
+    Aside, Children, Compacted, CopyError, Count, FindChildren, Glimpse, HubStats, InstanceKey,
+    List, Listed, Op, OpenError, Pause, ReadTurns, Recovered, SigningKey, StatusDetail, Store,
+    StoreError, Stored, TimerKey, TurnsRead, Verification,
 };
 
 /// The store over the engine `K`.
@@ -214,6 +215,10 @@ impl<K: KeyValue> Aside for KvStore<K> {
 
     fn count(&self, list: &List) -> Result<Count, StoreError> {
         list::count(&self.kv, list, &self.tally)
+    }
+
+    fn children(&self, find: &FindChildren) -> Result<Children, StoreError> {
+        children::children(&self.kv, find, &self.tally)
     }
 }
 
