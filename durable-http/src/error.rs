@@ -148,6 +148,7 @@ impl From<StartError> for ApiError {
             StartError::NotRegistered { name, .. } => {
                 Self::BadRequest(format!("there is no orchestrator `{name}`"))
             }
+            StartError::TooManyWaiting { .. } => Self::TooManyWaiting,
             StartError::TooLarge { limit, .. } => Self::BodyTooLarge { limit },
             StartError::LowOnSpace { .. } => no_room(&error),
             StartError::Hub(error) => error.into(),

@@ -34,6 +34,7 @@ impl<R: Answer> Engine<R> {
             }
             Command::Status { id, detail } => self.look_at(&id, Want::Status(detail, reply)),
             Command::Wait { id } => self.look_at(&id, Want::Wait(reply)),
+            Command::Watch { id, seen } => self.look_at(&id, Want::Watch(seen, reply)),
             Command::Purge { id, number } => self.look_at(&id, Want::Purge(number, reply)),
             Command::Retry { id } => self.on_id(id, Want::Retry(reply)),
             Command::Raise {
@@ -42,15 +43,14 @@ impl<R: Answer> Engine<R> {
                 data,
                 event,
             } => {
-                if let Some(shortage) = self.shortage.and_then(Shortage::for_events) {
-                    return self.work.reply(reply, Response::LowOnSpace(shortage));
-                }
                 let event = Event::EventRaised {
                     name,
                     data,
                     id: event,
                 };
-                self.send(id, Mail::of_client(event, reply));
+                if let Some(mail) = self.if_there_is_room(event, reply) {
+                    self.send(id, mail);
+                }
             }
             Command::Terminate {
                 id,
@@ -91,19 +91,38 @@ impl<R: Answer> Engine<R> {
             (Want::Start(request, reply), Some(_)) if planted!(StartOver) => {
                 self.create(request, reply);
             }
+            (Want::Start(StartRequest { event, .. }, reply), Some((number, snapshot)))
+                if event.is_some() && !snapshot.header.status.is_terminal() =>
+            {
+                self.raise_instead(number, event, reply);
+            }
             (Want::Start(_, reply), Some((_, snapshot))) => {
                 self.work
                     .reply(reply, Response::AlreadyExists(snapshot.header.status));
             }
-            (Want::Status(_, reply) | Want::Wait(reply) | Want::Purge(_, reply), None) => {
+            (
+                Want::Status(_, reply)
+                | Want::Wait(reply)
+                | Want::Watch(_, reply)
+                | Want::Purge(_, reply),
+                None,
+            ) => {
                 self.work.reply(reply, Response::NotFound);
             }
             (Want::Wait(reply), Some((number, snapshot)))
                 if !snapshot.header.status.is_terminal() && !planted!(WaitToldEarly) =>
             {
-                self.work.waiters.add(number, reply);
+                self.work.waiters.add(number, None, reply);
             }
-            (Want::Status(_, reply) | Want::Wait(reply), Some((number, snapshot))) => {
+            (Want::Watch(Some(seen), reply), Some((number, snapshot)))
+                if !snapshot.header.status.is_terminal() && !snapshot.is_news_after(&seen) =>
+            {
+                self.work.waiters.add(number, Some(seen), reply);
+            }
+            (
+                Want::Status(_, reply) | Want::Wait(reply) | Want::Watch(_, reply),
+                Some((number, snapshot)),
+            ) => {
                 if self.is_durable(number) {
                     self.work.known.push((reply, response(snapshot)));
                 } else {
@@ -148,6 +167,7 @@ impl<R: Answer> Engine<R> {
             tags,
             fresh: _,
             begin,
+            event,
         } = request;
         let started = Started {
             instance: id,
@@ -162,7 +182,33 @@ impl<R: Answer> Engine<R> {
         let mail = |event| Mail::of_client(event, reply);
         let at = begin.moment(self.work.now);
         let number = self.begin(Box::new(started), at, mail);
+        if let (Some(event), Some(instance)) = (event, self.instances.get_mut(&number)) {
+            // In one commit with the start.
+            instance.mailbox.push(Mail {
+                kept: !planted!(RaiseApart),
+                ..Mail::new(event)
+            });
+        }
         self.make_ready(number, true);
+    }
+
+    /// There is an instance of the id that was to be started: its event is raised there.
+    fn raise_instead(&mut self, number: InstanceNumber, event: Option<Event>, reply: R) {
+        let mail = event.and_then(|event| self.if_there_is_room(event, reply));
+        if let Some(mail) = mail {
+            self.on_number(number, Want::Mail(mail));
+        }
+    }
+
+    /// An event, unless the disk is too full for it: then whoever raises it is told so.
+    fn if_there_is_room(&mut self, event: Event, reply: R) -> Option<Mail<R>> {
+        match self.shortage.and_then(Shortage::for_events) {
+            Some(shortage) => {
+                self.work.reply(reply, Response::LowOnSpace(shortage));
+                None
+            }
+            None => Some(Mail::of_client(event, reply)),
+        }
     }
 
     /// Begins an instance in memory, to take its first turn at once or `at` a given time; its start is the

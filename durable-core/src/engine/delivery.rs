@@ -62,6 +62,7 @@ impl<R: Answer> Engine<R> {
             | Want::Start(..)
             | Want::Status(..)
             | Want::Wait(_)
+            | Want::Watch(..)
             | Want::Purge(..) => false,
         };
         if has_work {

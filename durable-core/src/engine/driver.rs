@@ -178,6 +178,7 @@ pub(super) fn request(name: &str, orchestrator: &str) -> StartRequest {
         tags: Tags::new(),
         fresh: false,
         begin: Begin::AtOnce,
+        event: None,
     }
 }
 

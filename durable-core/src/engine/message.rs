@@ -106,6 +106,12 @@ pub(crate) enum Command {
     Retry {
         id: InstanceId,
     },
+    /// Answered when what is shown of an instance is something else than was seen; at once, if nothing
+    /// was.
+    Watch {
+        id: InstanceId,
+        seen: Option<Arc<Snapshot>>,
+    },
 }
 
 impl Command {
@@ -120,14 +126,17 @@ impl Command {
             | Self::Status { id, .. }
             | Self::Wait { id }
             | Self::Purge { id, .. }
-            | Self::Retry { id } => id,
+            | Self::Retry { id }
+            | Self::Watch { id, .. } => id,
         }
     }
 
     /// The bytes of payload that it brings.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Start(StartRequest { input, .. }) => input.len(),
+            Self::Start(StartRequest { input, event, .. }) => {
+                input.len() + event.as_ref().map_or(0, Event::bytes)
+            }
             Self::Raise { data, .. } => data.len(),
             Self::Terminate { .. }
             | Self::Suspend { .. }
@@ -135,7 +144,8 @@ impl Command {
             | Self::Status { .. }
             | Self::Wait { .. }
             | Self::Purge { .. }
-            | Self::Retry { .. } => 0,
+            | Self::Retry { .. }
+            | Self::Watch { .. } => 0,
         }
     }
 }
@@ -150,6 +160,8 @@ pub(crate) struct StartRequest {
     /// The id was generated and cannot exist: nothing is looked up.
     pub(crate) fresh: bool,
     pub(crate) begin: Begin,
+    /// Raised at what is started, as part of the start, or at the instance that is there.
+    pub(crate) event: Option<Event>,
 }
 
 /// When what is started begins.
@@ -226,6 +238,19 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether whoever has seen `before` is to be told of this: it is another instance or execution,
+    /// another status or custom status, it is suspended or has a problem where it was not, or an activity
+    /// has come further. Not of every turn.
+    pub(crate) fn is_news_after(&self, before: &Self) -> bool {
+        let (new, old) = (&self.header, &before.header);
+        (new.number, new.execution, new.status) != (old.number, old.execution, old.status)
+            || (new.turns > 0) != (old.turns > 0)
+            || new.custom_status != old.custom_status
+            || new.suspended != old.suspended
+            || new.problem != old.problem
+            || self.reports != before.reports
+    }
+
     pub(crate) fn of_glimpse(glimpse: Glimpse) -> Self {
         let Glimpse {
             header,
@@ -254,7 +279,7 @@ impl Snapshot {
 
 impl Snapshot {
     /// Only so much of it.
-    pub(super) fn only(self, detail: StatusDetail) -> Self {
+    pub(crate) fn only(self, detail: StatusDetail) -> Self {
         Self {
             input: self.input.filter(|_| detail.input),
             result: self.result.filter(|_| detail.output),

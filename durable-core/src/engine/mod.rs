@@ -42,6 +42,7 @@ mod waiters;
 mod work;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::activity::Attempted;
 use crate::failure::FailureDetails;
@@ -233,6 +234,7 @@ enum Want<R> {
     /// It is the turn of this suspect.
     Suspect(ActivityKey),
     Load,
+    Watch(Option<Arc<Snapshot>>, R),
 }
 
 impl<R> Want<R> {
@@ -240,7 +242,7 @@ impl<R> Want<R> {
     fn detail(&self) -> StatusDetail {
         match self {
             Self::Status(detail, _) => *detail,
-            Self::Wait(_) => StatusDetail::ALL,
+            Self::Wait(_) | Self::Watch(..) => StatusDetail::ALL,
             // Whether there is one, and how it stands.
             Self::Start(..)
             | Self::Purge(..)

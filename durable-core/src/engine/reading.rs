@@ -167,6 +167,7 @@ impl<R: Answer> Engine<R> {
                 Want::Start(_, reply)
                 | Want::Status(_, reply)
                 | Want::Wait(reply)
+                | Want::Watch(_, reply)
                 | Want::Purge(_, reply)
                 | Want::Reported(_, reply)
                 | Want::Retry(reply) => Some(reply),

@@ -103,6 +103,25 @@ impl<R> Work<R> {
         if changed_active || changed_header {
             instance.last_commit = self.commit();
         }
+        self.tell_watchers(instance);
+    }
+
+    /// Whoever watches the instance is told once this commit is durable, if there is news.
+    fn tell_watchers(&mut self, instance: &Instance<R>) {
+        let told = self
+            .waiters
+            .take_told(instance.number(), || instance.snapshot());
+        let Some((snapshot, told)) = told.filter(|_| !planted!(MissNews)) else {
+            return;
+        };
+        for reply in told {
+            let response = Response::Status(Box::new(snapshot.clone()));
+            if planted!(TellNewsEarly) {
+                self.known.push((reply, response));
+            } else {
+                self.reply(reply, response);
+            }
+        }
     }
 
     /// Begins what a turn has asked for and not taken back.
@@ -421,6 +440,7 @@ impl<R> Work<R> {
             progress,
         } = reported;
         self.note_progress(instance, key.call, attempt, progress);
+        self.tell_watchers(instance);
         self.reply(reply, Response::Done);
     }
 

@@ -16,6 +16,7 @@ use super::history::History;
 use super::hub::Shared;
 use super::start::{Start, StartByName, StartOrchestration};
 use super::status::OrchestrationStatus;
+use super::watch::InstanceWatch;
 use crate::engine::{Command, Response, Shortage};
 use crate::failure::FailureDetails;
 use crate::id::{EventName, InstanceId, InstanceNumber, InvalidInstanceId, MAX_NAME};
@@ -165,7 +166,103 @@ impl Client {
         self.read(Command::Wait { id }).await
     }
 
-    async fn read(&self, command: Command) -> Result<Option<OrchestrationStatus>, HubError> {
+    /// Waits until an instance has begun, that is, has taken its first turn, or has ended without, and
+    /// returns its status then; `None` if there is none of that id. There is no limit on the wait: use
+    /// `tokio::time::timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed.
+    pub async fn wait_for_start(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> Result<Option<OrchestrationStatus>, HubError> {
+        self.wait_for(id, OrchestrationStatus::has_begun).await
+    }
+
+    /// Waits until what is shown of an instance is as `condition` has it, and returns its status then; of
+    /// one that has ended before, its last status. `None` if there is none of that id, or no longer.
+    ///
+    /// The condition is looked at now and whenever there is [news](Self::watch); in between nobody asks.
+    /// Dropping the future ends the wait. There is no limit on it: use `tokio::time::timeout`.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use std::time::Duration;
+    /// use durable_core::{OrchestrationContext, TaskHub, orchestrator};
+    ///
+    /// #[orchestrator]
+    /// async fn bake(ctx: OrchestrationContext) {
+    ///     ctx.set_custom_status("in the oven").unwrap();
+    ///     ctx.create_timer(Duration::from_secs(40 * 60)).await;
+    /// }
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let _worker = hub.worker().register::<bake>().start().await?;
+    /// let client = hub.client();
+    /// client.start_orchestration::<bake>(()).id("bread-1").await?;
+    /// let is_hot = client.wait_for("bread-1", |status| {
+    ///     status.custom_status_json() == Some("\"in the oven\"")
+    /// });
+    /// let status = tokio::time::timeout(Duration::from_secs(10), is_hot).await??;
+    /// assert!(status.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the hub failed.
+    pub async fn wait_for(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+        mut condition: impl FnMut(&OrchestrationStatus) -> bool,
+    ) -> Result<Option<OrchestrationStatus>, HubError> {
+        let mut watch = self.watch(id);
+        while let Some(status) = watch.next().await? {
+            if status.runtime_status().is_terminal() || condition(&status) {
+                return Ok(Some(status));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Watches an instance: its status now, and again whenever there is news of it, up to its end.
+    ///
+    /// News is another status, custom status or execution, that it is suspended or has a problem or no
+    /// longer, and how far its activities have come. Each is told once it is durable, and none is older
+    /// than the one before. Who is slow misses what was in between, never the last.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # use durable_core::{TaskHub, OrchestrationContext, orchestrator};
+    /// # #[orchestrator]
+    /// # async fn fulfil(_ctx: OrchestrationContext, _order: u64) {}
+    /// # let hub = TaskHub::in_memory().await?;
+    /// # let _worker = hub.worker().register::<fulfil>().start().await?;
+    /// let instance = hub.client().start_orchestration::<fulfil>(4_200).id("order-42").await?;
+    /// let mut watch = hub.client().watch("order-42");
+    /// while let Some(status) = watch.next().await? {
+    ///     println!("{}: {:?}", status.runtime_status(), status.custom_status_json());
+    /// }
+    /// // Here it has ended.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn watch(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> InstanceWatch {
+        // No instance can have an id that breaks a rule.
+        InstanceWatch::new(self.clone(), id.try_into().ok())
+    }
+
+    pub(super) async fn read(
+        &self,
+        command: Command,
+    ) -> Result<Option<OrchestrationStatus>, HubError> {
         match self.shared.ask(command).await? {
             Response::Status(snapshot) => Ok(Some(OrchestrationStatus::new(*snapshot))),
             Response::NotFound => Ok(None),
@@ -242,8 +339,7 @@ impl Client {
         if len > limit {
             return Err(InstanceError::TooLarge { len, limit });
         }
-        let fits = |name: &str| (1..=MAX_NAME).contains(&name.len());
-        if !fits(name) || !event_id.is_none_or(fits) {
+        if !is_event_name(name) || !event_id.is_none_or(is_event_name) {
             return Err(InstanceError::InvalidName);
         }
         let name = EventName::new(name);
@@ -456,6 +552,11 @@ impl Client {
     }
 }
 
+/// Whether this can be an event's name, or its id.
+pub(super) fn is_event_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len())
+}
+
 /// The engine answers each command with one of a few responses; another one is a bug of ours, and
 /// is reported rather than hidden in a panic.
 pub(super) fn unexpected(response: &Response) -> HubError {
@@ -519,6 +620,32 @@ impl<O: Orchestrator> Instance<O> {
     /// See [`Client::history`].
     pub fn history(&self) -> History {
         self.client.history(&self.id)
+    }
+
+    /// See [`Client::wait_for_start`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn wait_for_start(&self) -> Result<Option<OrchestrationStatus>, HubError> {
+        self.client.wait_for_start(&self.id).await
+    }
+
+    /// See [`Client::wait_for`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn wait_for(
+        &self,
+        condition: impl FnMut(&OrchestrationStatus) -> bool,
+    ) -> Result<Option<OrchestrationStatus>, HubError> {
+        self.client.wait_for(&self.id, condition).await
+    }
+
+    /// See [`Client::watch`].
+    pub fn watch(&self) -> InstanceWatch {
+        self.client.watch(&self.id)
     }
 
     /// See [`Client::raise_event`].

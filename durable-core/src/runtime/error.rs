@@ -64,7 +64,7 @@ pub enum StartError {
         /// The names that are registered.
         known: String,
     },
-    /// A name or version is longer than 256 bytes, or a name is empty.
+    /// A name or version, or the id of an event, is longer than 256 bytes, or a name is empty.
     #[error("a name has 1 to 256 bytes, a version at most 256")]
     InvalidName,
     /// A tag has no name, or the tags have more than 1,000 bytes.
@@ -76,8 +76,21 @@ pub enum StartError {
         /// What serde says.
         message: String,
     },
-    /// The input is too large: pass a reference to where the data lies.
-    #[error("the input has {len} bytes, the limit is {limit}")]
+    /// The data of the event cannot be written as JSON.
+    #[error("the event's data cannot be written as JSON: {message}")]
+    Data {
+        /// What serde says.
+        message: String,
+    },
+    /// The instance of this id [is there](crate::StartOrchestration::or_raise_event), does not go on, and
+    /// keeps as many events as it may: see [`InstanceError::TooManyWaiting`].
+    #[error("too many events wait for instance {id} already, which does not go on")]
+    TooManyWaiting {
+        /// The id.
+        id: InstanceId,
+    },
+    /// The input, or the data of the event, is too large: pass a reference to where the data lies.
+    #[error("the input or the event's data has {len} bytes, the limit is {limit}")]
     TooLarge {
         /// Its size as JSON.
         len: usize,

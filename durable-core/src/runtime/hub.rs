@@ -275,7 +275,8 @@ impl Shared {
         // Before it waits for what nobody does any more.
         self.condition.check_open()?;
         let admitted = self.admission.admit(command.id(), command.bytes()).await?;
-        let (message, answer) = if matches!(command, Command::Wait { .. }) {
+        let waits = matches!(command, Command::Wait { .. } | Command::Watch { .. });
+        let (message, answer) = if waits {
             let (reply, answer) = Reply::new(None);
             let permit = Permit::Client {
                 _admitted: admitted,

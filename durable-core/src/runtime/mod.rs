@@ -23,6 +23,7 @@ mod start;
 mod status;
 mod verify;
 mod waiting;
+mod watch;
 mod worker;
 
 pub use client::{Client, Instance};
@@ -37,4 +38,5 @@ pub use query::{InstancePage, InstanceQuery, PageToken};
 pub use start::{StartByName, StartOrchestration};
 pub use status::{ActivityProgress, OrchestrationStatus};
 pub use verify::Verify;
+pub use watch::InstanceWatch;
 pub use worker::{Worker, WorkerBuilder};

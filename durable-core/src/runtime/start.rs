@@ -10,11 +10,13 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use super::client::{Client, Instance, unexpected};
+use serde::Serialize;
+
+use super::client::{Client, Instance, is_event_name, unexpected};
 use super::error::StartError;
 use crate::engine::{Begin, Command, Response, Shortage, StartRequest};
-use crate::history::{Tags, tags_fit};
-use crate::id::{InstanceId, InvalidInstanceId, MAX_NAME};
+use crate::history::{Event, Tags, tags_fit};
+use crate::id::{EventName, InstanceId, InvalidInstanceId, MAX_NAME};
 use crate::orchestrator::Orchestrator;
 use crate::payload::Payload;
 use crate::time::Timestamp;
@@ -30,6 +32,7 @@ pub(super) struct Start {
     use_existing: bool,
     tags: Tags,
     begin: Begin,
+    event: Option<Result<Event, StartError>>,
 }
 
 impl Start {
@@ -48,6 +51,7 @@ impl Start {
             use_existing: false,
             tags: Tags::new(),
             begin: Begin::AtOnce,
+            event: None,
         }
     }
 
@@ -61,6 +65,7 @@ impl Start {
             use_existing,
             tags,
             begin,
+            event,
         } = self;
         let fresh = id.is_none();
         let id = id.unwrap_or_else(|| Ok((client.shared.new_id)()))?;
@@ -71,10 +76,14 @@ impl Start {
             return Err(StartError::InvalidTags);
         }
         let input = input.map_err(|message| StartError::Input { message })?;
-        let (len, limit) = (input.len(), client.shared.config.max_payload);
+        let event = event.transpose()?;
+        let limit = client.shared.config.max_payload;
+        let event_len = event.as_ref().map_or(0, Event::bytes);
+        let len = input.len().max(event_len);
         if len > limit {
             return Err(StartError::TooLarge { len, limit });
         }
+        let raises = event.is_some();
         let request = StartRequest {
             id: id.clone(),
             name: name.clone(),
@@ -83,12 +92,17 @@ impl Start {
             tags,
             fresh,
             begin,
+            event,
         };
         match client.shared.ask(Command::Start(request)).await? {
-            // Ended: it was terminated before its first turn was taken.
-            Response::Done | Response::Ended(_) => Ok((client, id)),
-            Response::AlreadyExists(_) if use_existing => Ok((client, id)),
-            Response::AlreadyExists(status) => Err(StartError::AlreadyExists { id, status }),
+            Response::Done => Ok((client, id)),
+            // It was terminated before its first turn was taken.
+            Response::Ended(_) if !raises => Ok((client, id)),
+            Response::AlreadyExists(_) if use_existing && !raises => Ok((client, id)),
+            Response::AlreadyExists(status) | Response::Ended(status) => {
+                Err(StartError::AlreadyExists { id, status })
+            }
+            Response::TooManyWaiting => Err(StartError::TooManyWaiting { id }),
             Response::LowOnSpace(Shortage { free, needed }) => {
                 Err(StartError::LowOnSpace { free, needed })
             }
@@ -96,6 +110,24 @@ impl Start {
             other => Err(unexpected(&other).into()),
         }
     }
+}
+
+fn event<T: Serialize + ?Sized>(
+    name: &str,
+    data: &T,
+    id: Option<&str>,
+) -> Result<Event, StartError> {
+    if !is_event_name(name) || !id.is_none_or(is_event_name) {
+        return Err(StartError::InvalidName);
+    }
+    let data = Payload::encode(data).map_err(|error| StartError::Data {
+        message: error.to_string(),
+    })?;
+    Ok(Event::EventRaised {
+        name: EventName::new(name),
+        data,
+        id: id.map(Into::into),
+    })
 }
 
 /// What can be said of a start, whatever is started.
@@ -126,6 +158,45 @@ macro_rules! options {
         /// Default: [`StartError::AlreadyExists`].
         pub fn use_existing(mut self) -> Self {
             self.$start.use_existing = true;
+            self
+        }
+
+        /// An event that is raised at the instance of this id, which is started for it if there is none:
+        /// one of the two happens, in one commit. What is started has the event from its beginning on; of
+        /// one that is there nothing else is changed, whatever its orchestrator is.
+        ///
+        /// One that has ended takes no events: then the start is refused with
+        /// [`StartError::AlreadyExists`], also with [`use_existing`](Self::use_existing).
+        ///
+        /// ```
+        /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        /// use durable_core::TaskHub;
+        ///
+        /// let hub = TaskHub::in_memory().await?;
+        /// for item in ["bread", "butter"] {
+        ///     // Who comes first opens the cart.
+        ///     let start = hub.client().start_by_name("cart", "null").id("cart-7");
+        ///     start.or_raise_event("Put", &item).await?;
+        /// }
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// # })?;
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn or_raise_event<T: Serialize + ?Sized>(mut self, name: &str, data: &T) -> Self {
+            self.$start.event = Some(event(name, data, None));
+            self
+        }
+
+        /// As [`or_raise_event`](Self::or_raise_event), with an event that has an id, as that of
+        /// [`raise_event_once`](Client::raise_event_once): done again with the same `event_id`, for
+        /// example by a program that was killed before it knew the answer, it is harmless.
+        pub fn or_raise_event_once<T: Serialize + ?Sized>(
+            mut self,
+            event_id: &str,
+            name: &str,
+            data: &T,
+        ) -> Self {
+            self.$start.event = Some(event(name, data, Some(event_id)));
             self
         }
 

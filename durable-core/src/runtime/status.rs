@@ -22,6 +22,17 @@ impl OrchestrationStatus {
         Self { snapshot }
     }
 
+    /// What is shown, as the engine has it.
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Whether it has taken its first turn, or never will.
+    pub(super) fn has_begun(&self) -> bool {
+        let header = &self.snapshot.header;
+        header.turns > 0 || header.execution > ExecutionId::default() || header.status.is_terminal()
+    }
+
     pub(super) fn result(&self) -> Option<&Result<Payload, FailureDetails>> {
         self.snapshot.result.as_ref()
     }

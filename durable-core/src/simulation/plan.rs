@@ -55,6 +55,9 @@ pub(crate) enum Order {
     Suspend,
     /// Follows every suspension, so that the instance can end.
     Resume,
+    /// Raises the next event of this name at the instance, which is started if it is not there; as the
+    /// first order it takes the place of the start.
+    StartOrRaise(u8, usize),
 }
 
 /// What the operator does to the worker.
@@ -263,7 +266,10 @@ impl Case {
             let life = &self.lives[index];
             for order in 0..life.orders.len() {
                 // Whoever waits for an event must get one, and who is suspended be resumed.
-                if !matches!(life.orders[order], Order::Raise(..) | Order::Resume) {
+                if !matches!(
+                    life.orders[order],
+                    Order::Raise(..) | Order::StartOrRaise(..) | Order::Resume
+                ) {
                     let mut case = self.clone();
                     case.lives[index].orders.remove(order);
                     all.push(case);
@@ -311,6 +317,13 @@ impl Life {
                 && rng.u8(0..8) == 0
             {
                 *bytes = rng.usize(100..8_000);
+            }
+        }
+        for order in &mut life.orders {
+            if let Order::Raise(name, bytes) = *order
+                && rng.u8(0..6) == 0
+            {
+                *order = Order::StartOrRaise(name, bytes);
             }
         }
         if rng.u8(0..4) == 0 {

@@ -102,6 +102,12 @@ pub enum Planted {
     ForgetStart,
     /// A piece of a history begins with the last turn of the one before.
     ReadTurnAgain,
+    /// The event that an instance is started with is not in the commit of the start.
+    RaiseApart,
+    /// Who watches an instance is told before what it is told is durable.
+    TellNewsEarly,
+    /// Who watches an instance is not told.
+    MissNews,
 }
 
 impl Planted {
@@ -155,6 +161,9 @@ impl Planted {
         Self::BeginEarly,
         Self::ForgetStart,
         Self::ReadTurnAgain,
+        Self::RaiseApart,
+        Self::TellNewsEarly,
+        Self::MissNews,
     ];
 }
 

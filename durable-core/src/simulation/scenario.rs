@@ -155,6 +155,11 @@ scenarios! {
     }];
     "suspended before it begins", RIGHT, later(with(
         vec![Node::Event(0), call(1)], &[Order::Suspend, Order::Raise(0, 0), Order::Resume]));
+    "started by an event", RESTARTED,
+        with(vec![Node::Event(0), Node::Event(0), call(1), Node::Event(1)],
+            &[Order::StartOrRaise(0, 0), Order::StartOrRaise(0, 7_000), Order::StartOrRaise(1, 0), Order::StartOrRaise(1, 0)]);
+    "started later by an event", RIGHT, later(with(vec![Node::Event(0)],
+        &[Order::StartOrRaise(0, 0), Order::StartOrRaise(1, 0), Order::Terminate, Order::StartOrRaise(0, 0)]));
     "started twice", RIGHT, with(vec![call(1)], &[Order::StartAgain, Order::StartAgain]);
     "purged, and its id used again", RIGHT, vec![Case {
         lives: vec![

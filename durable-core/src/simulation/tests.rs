@@ -61,6 +61,7 @@ fn start(program: &[Node]) -> Command {
         fresh: false,
         tags: std::collections::BTreeMap::new(),
         begin: Begin::AtOnce,
+        event: None,
     })
 }
 

@@ -21,6 +21,7 @@ use crate::engine::{
     StartRequest, WATCHED, WorkerId,
 };
 use crate::failure::{FailureDetails, FailureKind};
+use crate::history::Event;
 use crate::id::{EventName, InstanceId};
 use crate::orchestrator::Orchestrator;
 use crate::payload::Payload;
@@ -59,6 +60,8 @@ pub(super) struct World {
     process: Option<Process>,
     clients: Vec<Client>,
     readers: BTreeMap<u64, Reader>,
+    /// What whoever watches an instance in a life of it has last seen.
+    watched: BTreeMap<(usize, u64), Arc<Snapshot>>,
     /// What was listed, and is told once it is durable.
     listings: BTreeMap<u64, Vec<(Reader, Snapshot)>>,
     /// Who follow histories, and the tickets of those that were not told what they have read.
@@ -148,6 +151,14 @@ enum Want {
     Order(Order),
     /// This event, with its number.
     Event(u8, usize, u64),
+    /// As before, or the start with it.
+    StartOrRaise(u8, usize, u64),
+}
+
+impl Want {
+    fn starts(self) -> bool {
+        matches!(self, Self::Start | Self::StartOrRaise(..))
+    }
 }
 
 /// Somebody who reads.
@@ -156,6 +167,9 @@ struct Reader {
     client: usize,
     life: u64,
     waits: bool,
+    watches: bool,
+    /// What it has seen before.
+    seen: Option<Arc<Snapshot>>,
 }
 
 impl World {
@@ -180,6 +194,7 @@ impl World {
             process: None,
             clients,
             readers: BTreeMap::new(),
+            watched: BTreeMap::new(),
             listings: BTreeMap::new(),
             followers: BTreeMap::new(),
             following: BTreeMap::new(),
@@ -505,6 +520,7 @@ impl World {
     // Time.
 
     fn pass_time(&mut self) {
+        self.check_watchers();
         let deadline = self
             .process
             .as_ref()
@@ -528,6 +544,24 @@ impl World {
         let micros = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
         self.now = Timestamp(self.now.0.saturating_add(micros));
         self.auditor.time(self.now);
+    }
+
+    /// When nothing is under way, nobody waits for news that is there.
+    fn check_watchers(&self) {
+        let Some(process) = self.process.as_ref().filter(|process| process.is_idle()) else {
+            return;
+        };
+        let fault = self.faults.pause();
+        for reader in self.readers.values() {
+            let client = &self.clients[reader.client];
+            if let Some(seen) = reader.seen.as_ref().filter(|_| client.life == reader.life)
+                && let Some(glimpse) = process.store.glimpse(&client.id).expect("reads")
+            {
+                let now = Snapshot::of_glimpse(glimpse);
+                assert!(!now.is_news_after(seen), "{}: not told of news", client.id);
+            }
+        }
+        self.faults.set(fault);
     }
 
     fn is_idle(&self) -> bool {
@@ -761,9 +795,9 @@ impl World {
         match want {
             Want::Order(Order::Purge) => self.auditor.purging(&id),
             Want::Order(Order::Resume) => self.auditor.resuming(&id),
-            Want::Order(_) | Want::Start | Want::Event(..) => {}
+            Want::Order(_) | Want::Start | Want::Event(..) | Want::StartOrRaise(..) => {}
         }
-        if want == Want::Start {
+        if want.starts() {
             self.auditor.starting(&id, self.clients[place].begins);
         }
         let ticket = self.send(command);
@@ -807,25 +841,33 @@ impl World {
             1 | 2 => return self.follow(id),
             _ => {}
         }
-        let waits = self.rng.u8(0..4) == 0;
+        let life = self.clients[client].life;
+        let mut reader = Reader {
+            client,
+            life,
+            waits: false,
+            watches: false,
+            seen: None,
+        };
         let (input, progress) = (self.rng.bool(), self.rng.bool());
-        let command = match waits {
-            true => Command::Wait { id },
-            false => Command::Status {
+        let command = match self.rng.u8(0..4) {
+            0 => {
+                reader.waits = true;
+                Command::Wait { id }
+            }
+            1 => {
+                let seen = self.watched.get(&(client, life)).cloned();
+                reader.watches = true;
+                reader.seen.clone_from(&seen);
+                Command::Watch { id, seen }
+            }
+            _ => Command::Status {
                 id,
                 detail: StatusDetail::ALL.input(input).progress(progress),
             },
         };
         let ticket = self.send(command);
-        let life = self.clients[client].life;
-        self.readers.insert(
-            ticket.number,
-            Reader {
-                client,
-                life,
-                waits,
-            },
-        );
+        self.readers.insert(ticket.number, reader);
     }
 
     /// As [`Client::history`](crate::Client::history) does: reads beside the engine, and waits until
@@ -895,11 +937,12 @@ impl World {
                 continue;
             };
             self.auditor.is_no_older(id, &snapshot);
-            let (life, waits) = (seen.life, false);
             let reader = Reader {
                 client,
-                life,
-                waits,
+                life: seen.life,
+                waits: false,
+                watches: false,
+                seen: None,
             };
             listing.push((reader, snapshot));
         }
@@ -971,7 +1014,17 @@ impl World {
             Response::Status(snapshot) => {
                 let terminal = snapshot.header.status.is_terminal();
                 assert!(terminal || !reader.waits, "{}: told too early", client.id);
+                let seen = reader.seen.as_ref();
+                assert!(
+                    terminal || seen.is_none_or(|seen| snapshot.is_news_after(seen)),
+                    "{}: told what it has seen",
+                    client.id
+                );
                 self.auditor.read(&client.id, &snapshot, durable);
+                if reader.watches {
+                    let watched = (reader.client, reader.life);
+                    self.watched.insert(watched, Arc::new(*snapshot));
+                }
             }
             Response::NotFound => self.auditor.not_found(&client.id),
             other => panic!("{}: a read was answered {other:?}", client.id),
@@ -1029,6 +1082,18 @@ impl World {
     }
 }
 
+/// An event of this number: its name, its data, and its id.
+fn event(name: u8, bytes: usize, number: u64) -> (EventName, Payload, Option<Arc<str>>) {
+    let padding = "z".repeat(bytes);
+    let name = EventName::new(NAMES[usize::from(name)].1);
+    let data = Payload::encode(&Raised { number, padding }).expect("JSON");
+    (
+        name,
+        data,
+        has_id(number).then(|| format!("event {number}").into()),
+    )
+}
+
 /// Every second event has an id, and is raised again under it by who does not know what became of it.
 fn has_id(number: u64) -> bool {
     number.is_multiple_of(2)
@@ -1070,7 +1135,10 @@ impl Client {
             let begins = |ms| Timestamp(EPOCH + ms * 1_000);
             self.begins = begins_ms.map(begins);
             self.orders = orders.into_iter().map(Want::Order).collect();
-            self.orders.push_front(Want::Start);
+            let starts = |want: &Want| matches!(want, Want::Order(Order::StartOrRaise(..)));
+            if !self.orders.front().is_some_and(starts) {
+                self.orders.push_front(Want::Start);
+            }
             self.life += 1;
             self.events = 0;
             self.maybe_started = false;
@@ -1093,6 +1161,10 @@ impl Client {
             self.events += 1;
             want = Want::Event(name, bytes, self.events);
         }
+        if let Want::Order(Order::StartOrRaise(name, bytes)) = want {
+            self.events += 1;
+            want = Want::StartOrRaise(name, bytes, self.events);
+        }
         if want == Want::Order(Order::Purge) {
             self.life += 1;
         }
@@ -1102,22 +1174,18 @@ impl Client {
     fn command(&self, want: Want) -> Command {
         let id = self.id.clone();
         match want {
-            Want::Start | Want::Order(Order::StartAgain) => Command::Start(StartRequest {
-                id,
-                name: Script::NAME.to_owned(),
-                version: String::new(),
-                input: Payload::encode(&self.program).expect("JSON"),
-                fresh: false,
-                tags: BTreeMap::new(),
-                begin: self.begins.map_or(Begin::AtOnce, Begin::At),
-            }),
+            Want::Start | Want::Order(Order::StartAgain) => self.start(None),
+            Want::StartOrRaise(name, bytes, number) => {
+                let (name, data, id) = event(name, bytes, number);
+                self.start(Some(Event::EventRaised { name, data, id }))
+            }
             Want::Event(name, bytes, number) => {
-                let padding = "z".repeat(bytes);
+                let (name, data, event) = event(name, bytes, number);
                 Command::Raise {
                     id,
-                    name: EventName::new(NAMES[usize::from(name)].1),
-                    data: Payload::encode(&Raised { number, padding }).expect("JSON"),
-                    event: has_id(number).then(|| format!("event {number}").into()),
+                    name,
+                    data,
+                    event,
                 }
             }
             Want::Order(Order::Terminate) => Command::Terminate {
@@ -1132,8 +1200,23 @@ impl Client {
             Want::Order(Order::Resume) => Command::Resume { id },
             Want::Order(Order::Await) => Command::Wait { id },
             Want::Order(Order::Purge) => Command::Purge { id, number: None },
-            Want::Order(Order::Raise(..)) => unreachable!("is given its number first"),
+            Want::Order(Order::Raise(..) | Order::StartOrRaise(..)) => {
+                unreachable!("is given its number first")
+            }
         }
+    }
+
+    fn start(&self, event: Option<Event>) -> Command {
+        Command::Start(StartRequest {
+            id: self.id.clone(),
+            name: Script::NAME.to_owned(),
+            version: String::new(),
+            input: Payload::encode(&self.program).expect("JSON"),
+            fresh: false,
+            tags: BTreeMap::new(),
+            begin: self.begins.map_or(Begin::AtOnce, Begin::At),
+            event,
+        })
     }
 
     /// It will never know: it asks again.
@@ -1143,6 +1226,13 @@ impl Client {
         };
         match want {
             Want::Start => self.maybe_started = true,
+            Want::StartOrRaise(name, bytes, number) => {
+                self.maybe_started = true;
+                if !has_id(number) {
+                    let again = Want::Order(Order::StartOrRaise(name, bytes));
+                    return self.orders.push_front(again);
+                }
+            }
             // With a number of its own: both may have come through.
             Want::Event(name, bytes, number) if !has_id(number) => {
                 return self
@@ -1184,6 +1274,17 @@ impl Client {
                 auditor.started(id, durable);
                 auditor.ended(id, durable);
             }
+            (Want::StartOrRaise(_, _, number), Response::Done) => {
+                auditor.started(id, durable);
+                auditor.raised(id, number, durable);
+            }
+            (Want::StartOrRaise(..), Response::AlreadyExists(status) | Response::Ended(status)) => {
+                let there = self.maybe_started || auditor.is_started(id);
+                assert!(there && status.is_terminal(), "{id}: {status} is no reason");
+                auditor.started(id, durable);
+                auditor.ended(id, durable);
+                self.ended = true;
+            }
             (Want::Order(Order::StartAgain), Response::AlreadyExists(_)) => {
                 assert!(
                     self.maybe_started || auditor.is_started(id),
@@ -1224,7 +1325,10 @@ impl Client {
             Want::Event(name, bytes, number) if !has_id(number) => {
                 Want::Order(Order::Raise(name, bytes))
             }
-            Want::Event(..) | Want::Start | Want::Order(_) => want,
+            Want::StartOrRaise(name, bytes, number) if !has_id(number) => {
+                Want::Order(Order::StartOrRaise(name, bytes))
+            }
+            Want::Event(..) | Want::StartOrRaise(..) | Want::Start | Want::Order(_) => want,
         });
     }
 }

@@ -36,12 +36,14 @@ mod retries;
 mod scheduled;
 #[cfg(feature = "simulation")]
 mod space;
+mod start_or_raise;
 mod stats;
 mod survives;
 mod suspend;
 mod verify;
 mod versions;
 mod waits;
+mod watch;
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -177,8 +179,7 @@ fn soon<F: IntoFuture>(future: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// The status of an instance once it is as it should be. Only ends of instances are pushed, so this
-/// asks again and again.
+/// The status of an instance once it is there, and as it should be.
 #[track_caller]
 fn status_when(
     client: &Client,
@@ -187,7 +188,7 @@ fn status_when(
 ) -> impl Future<Output = OrchestrationStatus> {
     soon(async move {
         loop {
-            let status = client.status(id).await.unwrap();
+            let status = client.wait_for(id, &is).await.unwrap();
             if let Some(status) = status.filter(&is) {
                 return status;
             }
