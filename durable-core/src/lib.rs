@@ -212,9 +212,9 @@ pub use retry::RetryPolicy;
 pub use runtime::{
     ActivityProgress, Client, ExportError, Health, History, HistoryError, HistoryEvent,
     HistoryEventKind, HubError, Instance, InstanceError, InstancePage, InstanceQuery,
-    InstanceWatch, OrchestrationError, OrchestrationStatus, PageToken, PurgeError, QueryError,
-    StartByName, StartError, StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker,
-    WorkerBuilder, WorkerError,
+    InstanceWatch, Lagged, LifecycleEvent, LifecycleEvents, LifecycleKind, OrchestrationError,
+    OrchestrationStatus, PageToken, PurgeError, QueryError, StartByName, StartError,
+    StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker, WorkerBuilder, WorkerError,
 };
 pub use store::{
     AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, OpenError, RuntimeStatus,

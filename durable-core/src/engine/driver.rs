@@ -123,7 +123,7 @@ impl Driver {
                     }
                     Effect::Nudge => self.engine.handle(Input::Nudge),
                     Effect::Dispatch(dispatch) => self.dispatched.push(dispatch),
-                    Effect::CancelActivity(_) => {}
+                    Effect::CancelActivity(_) | Effect::Announce(_) => {}
                 }
             }
             self.durable = self.durable.max(commit);

@@ -5,6 +5,7 @@
 //! hear of it. That it is suspended stands in its header, in which it outlives any restart.
 
 use super::instance::{Body, Instance};
+use super::lifecycle::LifecycleKind;
 use super::message::Response;
 use super::work::Work;
 use crate::id::ExecutionId;
@@ -36,10 +37,12 @@ impl<R> Work<R> {
                     instance.header.status = RuntimeStatus::Suspended;
                     instance.header.suspended = Some(reason.clone());
                     instance.body = Body::Parked;
+                    self.announce(&instance.header, LifecycleKind::Suspended);
                     changed = true;
                 }
                 Hold::Resume(_) if suspended => {
                     resume(instance);
+                    self.announce(&instance.header, LifecycleKind::Resumed);
                     changed = true;
                 }
                 // It is as it is wanted.

@@ -17,6 +17,10 @@ use super::mailbox::{Mail, Mailbox};
 use super::message::{ActivityKey, Snapshot};
 
 /// One instance in memory.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own"
+)]
 #[derive(Debug)]
 pub(super) struct Instance<R> {
     pub(super) header: Header,
@@ -49,6 +53,8 @@ pub(super) struct Instance<R> {
     pub(super) holds: Vec<Hold<R>>,
     /// Its history is to be read, so that it can go on.
     pub(super) to_be_revived: bool,
+    /// It was said to have a problem.
+    pub(super) blocked: bool,
     /// The timer of its start has fired.
     pub(super) start_is_due: bool,
     /// In the queue for a turn.
@@ -111,6 +117,7 @@ impl<R> Instance<R> {
             last_commit: 0,
             holds: Vec::new(),
             to_be_revived: false,
+            blocked: header.problem.is_some(),
             start_is_due: false,
             standing: Standing::default(),
             used: 0,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::activity::Attempted;
 use crate::engine::commit::Size;
+use crate::engine::lifecycle::Happened;
 use crate::failure::FailureDetails;
 use crate::history::{Action, Event, Tags, Turn};
 pub(crate) use crate::id::ActivityKey;
@@ -333,6 +334,8 @@ pub(crate) enum Effect<R> {
     CancelActivity(ActivityKey),
     /// Send [`Input::Nudge`].
     Nudge,
+    /// Tell whoever listens.
+    Announce(Box<Happened>),
 }
 
 /// One attempt to be run.

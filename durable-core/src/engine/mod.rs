@@ -22,6 +22,7 @@ mod fair;
 pub(crate) mod family;
 mod hold;
 mod instance;
+mod lifecycle;
 mod mailbox;
 mod message;
 mod post;
@@ -65,6 +66,8 @@ use self::work::Work;
 
 pub(crate) use self::commit::{Durable, Group, Size, ToCommit};
 pub(crate) use self::fair::FairQueue;
+pub use self::lifecycle::LifecycleKind;
+pub(crate) use self::lifecycle::{Happened, Listeners};
 pub(crate) use self::message::{
     ActivityKey, Begin, Command, Dispatch, Effect, Fetch, Input, Reported, Response, Sealed,
     Shortage, Snapshot, StartRequest, WorkerId,
@@ -295,6 +298,7 @@ impl<R: Answer> Engine<R> {
                 active: active.into_iter().collect(),
                 post: Post::recovered(letters),
                 suspects: Suspects::recovered(suspicion, config.poison_after),
+                listeners: Listeners::default(),
             },
             ids: BTreeMap::new(),
             instances: BTreeMap::new(),
@@ -323,6 +327,12 @@ impl<R: Answer> Engine<R> {
     /// The version of those that are started without one.
     pub(crate) fn with_default_version(mut self, version: String) -> Self {
         self.work.default_version = version;
+        self
+    }
+
+    /// Announces what happens while anybody listens.
+    pub(crate) fn with_listeners(mut self, listeners: Listeners) -> Self {
+        self.work.listeners = listeners;
         self
     }
 

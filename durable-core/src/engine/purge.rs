@@ -5,6 +5,7 @@ mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::engine::lifecycle::LifecycleKind;
 use crate::engine::message::{Effect, Response};
 use crate::engine::{Answer, Engine, Want};
 use crate::id::{InstanceId, InstanceNumber};
@@ -59,9 +60,7 @@ impl<R> Purges<R> {
 impl<R: Answer> Engine<R> {
     /// Purges the instance with this header, if it has ended and is the one that is meant.
     pub(super) fn purge(&mut self, header: Header, meant: Option<InstanceNumber>, reply: R) {
-        let Header {
-            id, number, status, ..
-        } = header;
+        let (number, status) = (header.number, header.status);
         if meant.is_some_and(|meant| meant != number) {
             return self.work.reply(reply, Response::NotFound);
         }
@@ -69,9 +68,11 @@ impl<R: Answer> Engine<R> {
             return self.work.reply(reply, Response::NotEnded(status));
         }
         if self.instances.contains_key(&number) {
-            self.purges.waiting.push((id, meant, reply));
+            self.purges.waiting.push((header.id, meant, reply));
             return self.nudge();
         }
+        self.work.announce(&header, LifecycleKind::Purged);
+        let id = header.id;
         self.damaged.remove(&InstanceKey::Id(id.clone()));
         self.damaged.remove(&InstanceKey::Number(number));
         self.purges.purged(id.clone(), self.work.commit());

@@ -17,6 +17,7 @@ use crate::version::Versioning;
 
 use super::delivery::insert_first;
 use super::instance::{Body, Instance};
+use super::lifecycle::LifecycleKind;
 use super::mailbox::{Mail, Mailbox};
 use super::message::{Effect, Response};
 use super::work::{Next, Work, keep_since, set_problem, timer_key};
@@ -315,9 +316,13 @@ impl<R> Work<R> {
                 len: *len,
             });
         }
+        if instance.header.status == RuntimeStatus::Pending {
+            self.announce_start(instance);
+        }
         instance.header.execution = ExecutionId(execution.0.saturating_add(1));
         instance.header.version = version;
         instance.header.status = RuntimeStatus::Running;
+        self.announce(&instance.header, LifecycleKind::ContinuedAsNew);
         let started = Started {
             instance: instance.header.id.clone(),
             execution: instance.header.execution,
@@ -563,6 +568,7 @@ impl<R> Work<R> {
         let first = instance.header.status == RuntimeStatus::Pending;
         if first {
             instance.header.status = RuntimeStatus::Running;
+            self.announce_start(instance);
         }
         first
     }
@@ -609,6 +615,7 @@ impl<R> Work<R> {
         instance.header.suspended = None;
         instance.header.problem = None;
         instance.header.turns = instance.turns;
+        self.announce_end(&instance.header);
         self.tell_parent(instance);
         let waiters = self.waiters.take(instance.number());
         for waiter in waiters {

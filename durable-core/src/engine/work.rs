@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 use super::Config;
 use super::commit::Size;
 use super::instance::{Body, Instance};
+use super::lifecycle::Listeners;
 use super::message::{ActivityKey, Dispatch, Effect, Reported, Response, WorkerId};
 use super::post::Post;
 use super::suspects::Suspects;
@@ -57,6 +58,7 @@ pub(super) struct Work<R> {
     /// Letters between instances.
     pub(super) post: Post,
     pub(super) suspects: Suspects,
+    pub(super) listeners: Listeners,
 }
 
 impl<R> Work<R> {
@@ -77,6 +79,7 @@ impl<R> Work<R> {
                 || instance.header.problem.is_some()
                 || (instance.mailbox.has_stored() && instance.header.begins_later().is_none()));
         let number = instance.number();
+        self.announce_problem(instance);
         let changed_active = active != instance.active;
         if changed_active {
             instance.active = active;
@@ -440,7 +443,6 @@ impl<R> Work<R> {
             progress,
         } = reported;
         self.note_progress(instance, key.call, attempt, progress);
-        self.tell_watchers(instance);
         self.reply(reply, Response::Done);
     }
 
@@ -466,6 +468,7 @@ impl<R> Work<R> {
                 progress,
             });
         });
+        self.tell_watchers(instance);
     }
 
     /// When the next attempt at a call begins, and what else is known of them from now on.

@@ -16,6 +16,7 @@ use super::activities::{Jobs, ToWorker};
 use super::clock::Stopwatch;
 use super::health::Condition;
 use super::inbox::Inbox;
+use super::lifecycle::Lifecycle;
 use super::room::Room;
 use super::shell::{Reply, ToEngine};
 use crate::engine::{Durable, Effect, Group, Input, ToCommit};
@@ -29,6 +30,7 @@ pub(super) struct Committer<S: Store> {
     pub(super) inbox: Inbox,
     pub(super) condition: Condition,
     pub(super) room: Room,
+    pub(super) lifecycle: Lifecycle,
 }
 
 /// A group takes no more commits once applying them has taken so long: those who wait for the sync
@@ -88,6 +90,7 @@ impl<S: Store> Committer<S> {
                 Effect::CancelActivity(key) => jobs.push(ToWorker::Cancel(key)),
                 // The engine may be gone already; then there is nothing to go on with.
                 Effect::Nudge => drop(self.inbox.send(ToEngine::Input(Input::Nudge))),
+                Effect::Announce(happened) => self.lifecycle.tell(*happened),
             }
         }
         if !jobs.is_empty() {

@@ -14,6 +14,7 @@ use super::copying;
 use super::error::HubError;
 use super::health::{Condition, Health};
 use super::inbox::Inbox;
+use super::lifecycle::{Lifecycle, LifecycleEvents};
 use super::shell::{Identity, Launched, Permit, Reply, ToEngine, launch};
 use super::verify::Verify;
 use super::worker::WorkerBuilder;
@@ -59,6 +60,7 @@ pub(super) struct Shared {
     admission: Admission,
     pub(super) jobs: Jobs,
     pub(super) condition: Condition,
+    lifecycle: Lifecycle,
     pub(super) config: Config,
     pub(super) identity: Identity,
     /// Held by the one check that runs.
@@ -114,6 +116,41 @@ impl TaskHub {
     /// Builds what runs orchestrators and activities in this process.
     pub fn worker(&self) -> WorkerBuilder {
         WorkerBuilder::new(Arc::clone(&self.shared))
+    }
+
+    /// Listens to what happens in the lives of this hub's instances: everything that is asked for, or
+    /// happens, after this returns.
+    ///
+    /// An event is told once it is durable, in the order of commits. Up to 4,096 are kept for who is
+    /// slow; then the oldest are gone, and it [is told so](LifecycleEvents::next). Nothing waits for who
+    /// listens, and it costs nothing while nobody does.
+    ///
+    /// A process that was killed has told nobody the last of what became durable. So whoever keeps a
+    /// view of all instances begins with a [query](crate::Client::query), after subscribing.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use durable_core::{LifecycleKind, TaskHub};
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let mut events = hub.subscribe();
+    /// let client = hub.client();
+    /// client.start_by_name("fulfil", "42").id("order-42").await?;
+    /// client.terminate("order-42", "no longer wanted").await?;
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         Ok(event) if event.kind() == LifecycleKind::Terminated => break,
+    ///         Ok(event) => println!("{} {:?}", event.instance_id(), event.kind()),
+    ///         Err(lagged) => println!("{} events were missed: look again", lagged.missed),
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe(&self) -> LifecycleEvents {
+        let ended = self.shared.ended.clone();
+        self.shared.lifecycle.subscribe(ended)
     }
 
     /// How much there is: instances by status, live bytes, bytes on disk. Cheap, however much that
@@ -739,6 +776,7 @@ impl TaskHub {
             inbox,
             jobs,
             condition,
+            lifecycle,
             identity,
             store,
             ended,
@@ -750,6 +788,7 @@ impl TaskHub {
                 admission,
                 jobs,
                 condition,
+                lifecycle,
                 config,
                 identity,
                 verifying: tokio::sync::Mutex::default(),

@@ -25,7 +25,7 @@ impl Inbox {
         match self {
             Self::Threads(engine) => engine.send(message).map_err(|_| Gone),
             #[cfg(feature = "testing")]
-            Self::Lockstep(door) => door.send(lockstep::Message::Engine(message)),
+            Self::Lockstep(door) => door.send(lockstep::Message::Engine(Box::new(message))),
         }
     }
 }

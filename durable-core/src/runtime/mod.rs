@@ -11,6 +11,7 @@ mod health;
 mod history;
 mod hub;
 mod inbox;
+mod lifecycle;
 #[cfg(feature = "testing")]
 pub(crate) mod lockstep;
 mod purge;
@@ -26,6 +27,7 @@ mod waiting;
 mod watch;
 mod worker;
 
+pub use crate::engine::LifecycleKind;
 pub use client::{Client, Instance};
 pub use error::{
     ExportError, HistoryError, HubError, InstanceError, OrchestrationError, PurgeError, QueryError,
@@ -34,6 +36,7 @@ pub use error::{
 pub use health::Health;
 pub use history::{History, HistoryEvent, HistoryEventKind};
 pub use hub::{TaskHub, TaskHubOptions};
+pub use lifecycle::{Lagged, LifecycleEvent, LifecycleEvents};
 pub use query::{InstancePage, InstanceQuery, PageToken};
 pub use start::{StartByName, StartOrchestration};
 pub use status::{ActivityProgress, OrchestrationStatus};

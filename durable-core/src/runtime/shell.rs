@@ -21,6 +21,7 @@ use super::committer::Committer;
 use super::copying::{AutoCompaction, Sizes};
 use super::health::Condition;
 use super::inbox::Inbox;
+use super::lifecycle::Lifecycle;
 use super::room::{Room, SEALED_AHEAD};
 use super::space::SpaceGuard;
 use super::verify::{Order, Verifier};
@@ -97,6 +98,7 @@ pub(super) struct Launched {
     pub(super) inbox: Inbox,
     pub(super) jobs: Jobs,
     pub(super) condition: Condition,
+    pub(super) lifecycle: Lifecycle,
     pub(super) identity: Identity,
     pub(super) store: Arc<dyn Aside>,
     /// Fires when the engine's thread, and with it the hub, has ended.
@@ -123,16 +125,18 @@ pub(super) async fn launch<S: Store>(
     let (sender, inputs) = mpsc::channel();
     let inbox = Inbox::Threads(sender);
     let (jobs, condition) = (Jobs::default(), Condition::default());
+    let lifecycle = Lifecycle::default();
     let ended = CancellationToken::new();
     let shell = {
         let (inbox, jobs, condition) = (inbox.clone(), jobs.clone(), condition.clone());
+        let lifecycle = lifecycle.clone();
         let ends = ended.clone().drop_guard();
         move || {
             // The last thing that this thread does, also if it dies.
             let _ends = ends;
             match open() {
                 Ok(store) => {
-                    let engine = (config, default_version);
+                    let engine = (config, default_version, lifecycle);
                     run(store, engine, inbox, inputs, jobs, condition, opened);
                 }
                 Err(error) => drop(opened.send(Err(error))),
@@ -150,6 +154,7 @@ pub(super) async fn launch<S: Store>(
         inbox,
         jobs,
         condition,
+        lifecycle,
         identity,
         store,
         ended,
@@ -191,7 +196,7 @@ pub(super) fn died() -> OpenError {
 
 fn run<S: Store>(
     store: S,
-    (config, default_version): (Config, String),
+    (config, default_version, lifecycle): (Config, String, Lifecycle),
     inbox: Inbox,
     inputs: Receiver<ToEngine>,
     jobs: Jobs,
@@ -216,13 +221,15 @@ fn run<S: Store>(
         inbox: inbox.clone(),
         condition: condition.clone(),
         room: room.clone(),
+        lifecycle: lifecycle.clone(),
     };
     let identity = Identity {
         signing_key: recovered.signing_key,
         hub: recovered.hub,
     };
-    let engine =
-        Engine::new(config, recovered, foreign_wakes(inbox)).with_default_version(default_version);
+    let engine = Engine::new(config, recovered, foreign_wakes(inbox))
+        .with_default_version(default_version)
+        .with_listeners(lifecycle.listeners());
     let committer = std::thread::Builder::new()
         .name("durable-commit".into())
         .spawn(move || committer.run(queue));

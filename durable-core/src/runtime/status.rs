@@ -254,6 +254,6 @@ impl<'a> ActivityProgress<'a> {
     }
 }
 
-fn system(time: Timestamp) -> SystemTime {
+pub(super) fn system(time: Timestamp) -> SystemTime {
     time.to_system().unwrap_or(UNIX_EPOCH)
 }

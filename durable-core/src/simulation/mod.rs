@@ -19,6 +19,7 @@
 mod auditor;
 mod follower;
 mod hook;
+mod lives;
 mod plan;
 mod planted;
 mod process;

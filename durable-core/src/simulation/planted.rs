@@ -108,6 +108,8 @@ pub enum Planted {
     TellNewsEarly,
     /// Who watches an instance is not told.
     MissNews,
+    /// That a problem is gone is not announced.
+    ForgetUnblocked,
 }
 
 impl Planted {
@@ -164,6 +166,7 @@ impl Planted {
         Self::RaiseApart,
         Self::TellNewsEarly,
         Self::MissNews,
+        Self::ForgetUnblocked,
     ];
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hook::{StoreCall, StoreHook};
@@ -144,7 +144,8 @@ impl Process {
             .map_err(|error| OpenError::unreadable(path, error))?;
         let durable = recovered.commit;
         Ok(Self {
-            engine: Engine::new(config, recovered, Box::new(|_| Arc::new(|| ()))),
+            engine: Engine::new(config, recovered, Box::new(|_| Arc::new(|| ())))
+                .with_listeners(Arc::new(AtomicUsize::new(1))),
             store,
             queue: VecDeque::new(),
             group: None,

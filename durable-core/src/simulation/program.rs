@@ -586,7 +586,8 @@ impl Orchestrator for ChangedScript {
     fn run(ctx: OrchestrationContext, input: Payload) -> OrchestratorFuture {
         Box::pin(async move {
             if ctx.is_replaying() {
-                ctx.create_timer(Duration::from_secs(7)).await;
+                // No program has a timer of this length.
+                ctx.create_timer(Duration::from_micros(7_000_001)).await;
             }
             Script::run(ctx, input).await
         })

@@ -99,7 +99,7 @@ fn ask(process: &mut Process, command: Command) -> Response {
             match effect {
                 Effect::Reply(_, response) => return response,
                 Effect::Nudge => process.handle(Input::Nudge, now),
-                Effect::Dispatch(_) | Effect::CancelActivity(_) => {}
+                Effect::Dispatch(_) | Effect::CancelActivity(_) | Effect::Announce(_) => {}
             }
         }
     }

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 
 use super::auditor::{Auditor, is_durable};
 use super::follower::Follower;
+use super::lives::Lives;
 use super::plan::{Chances, Deploy, Life, Order, Plan};
 use super::process::{Faults, Process, Store, Ticket};
 use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry};
@@ -82,6 +83,8 @@ pub(super) struct World {
     /// Every attempt of this process: none is made twice.
     dispatched: BTreeSet<(ActivityKey, u32)>,
     auditor: Auditor,
+    /// As somebody knows them who has listened since the process began.
+    lives: Lives,
     figures: Figures,
     calm: bool,
     last_crash: u64,
@@ -208,6 +211,7 @@ impl World {
             stale: Vec::new(),
             dispatched: BTreeSet::new(),
             auditor: Auditor::new(hub),
+            lives: Lives::default(),
             figures: Figures::default(),
             calm: false,
             last_crash: 0,
@@ -282,6 +286,9 @@ impl World {
             let config = self.plan.sizes.config();
             match Process::start(&self.kv, &self.faults, config) {
                 Ok(process) => {
+                    let fault = self.faults.pause();
+                    self.lives = Lives::of(&process.store);
+                    self.faults.set(fault);
                     self.process = Some(process);
                     break;
                 }
@@ -513,6 +520,7 @@ impl World {
                     self.stale.extend(cancelled.map(|running| running.dispatch));
                 }
                 Effect::Nudge => self.input(Input::Nudge),
+                Effect::Announce(happened) => self.lives.happened(&happened, &durable),
             }
         }
     }
@@ -558,7 +566,11 @@ impl World {
                 && let Some(glimpse) = process.store.glimpse(&client.id).expect("reads")
             {
                 let now = Snapshot::of_glimpse(glimpse);
-                assert!(!now.is_news_after(seen), "{}: not told of news", client.id);
+                assert!(
+                    !now.is_news_after(seen),
+                    "{}: not told of news: {now:?} after {seen:?}",
+                    client.id
+                );
             }
         }
         self.faults.set(fault);
@@ -1064,6 +1076,7 @@ impl World {
         self.faults.set(None);
         let process = self.process.take().expect("a process");
         self.auditor.check(&process.store);
+        self.lives.check(&process.store);
         for client in &self.clients {
             let glimpse = process.store.glimpse(&client.id).expect("reads");
             let glimpse = glimpse.unwrap_or_else(|| panic!("{} is gone", client.id));

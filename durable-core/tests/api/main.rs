@@ -10,6 +10,7 @@
 
 mod activities;
 mod again;
+mod announced;
 mod bad_input;
 mod children;
 mod copies;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use durable_core::{
-    Client, OrchestrationContext, RuntimeStatus, StartError, TaskHub, TaskHubOptions, orchestrator,
+    Client, OrchestrationContext, RuntimeStatus, StartError, TaskHub, TaskHubOptions,
+    WorkerBuilder, orchestrator,
 };
 use futures_util::future::join_all;
 
@@ -65,7 +66,7 @@ async fn of_many_at_once_one_starts_it_and_all_are_heard() {
 async fn what_was_acknowledged_is_there_after_a_restart() {
     over_restarts(
         TaskHubOptions::default(),
-        |worker| worker.register::<cart>(),
+        WorkerBuilder::register::<cart>,
         async |mut site| {
             for item in 0..4 {
                 let client = site.client();

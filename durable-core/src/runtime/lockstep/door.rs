@@ -15,7 +15,7 @@ use crate::runtime::worker::{Worker, WorkerBuilder};
 
 /// What the hub's thread is sent.
 pub(in crate::runtime) enum Message {
-    Engine(ToEngine),
+    Engine(Box<ToEngine>),
     /// Have so much time pass.
     Advance(Duration, oneshot::Sender<()>),
     Deploy(Box<Deployment>),

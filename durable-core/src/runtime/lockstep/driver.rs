@@ -17,6 +17,7 @@ use crate::runtime::activities::{Jobs, ToWorker};
 use crate::runtime::clock::VirtualClock;
 use crate::runtime::health::Condition;
 use crate::runtime::inbox::Inbox;
+use crate::runtime::lifecycle::Lifecycle;
 use crate::runtime::shell::{Identity, Reply, Taken, foreign_wakes, no_thread, take};
 use crate::runtime::verify::Verifier;
 use crate::store::kv::KvStore;
@@ -34,6 +35,7 @@ pub(super) struct Driver {
     heard: Vec<Message>,
     jobs: Jobs,
     condition: Condition,
+    lifecycle: Lifecycle,
     /// Before the runtime, whose end waits for what this has it do.
     hold: Hold,
     runtime: Runtime,
@@ -64,6 +66,7 @@ impl Driver {
         mail: Mail,
         jobs: Jobs,
         condition: Condition,
+        lifecycle: Lifecycle,
     ) -> Result<Self, OpenError> {
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -80,13 +83,14 @@ impl Driver {
             engine,
             identity,
             durable,
-        } = open(&kv, &setup, &door)?;
+        } = open(&kv, &setup, &door, &lifecycle)?;
         Ok(Self {
             kv,
             mail,
             heard: Vec::new(),
             jobs,
             condition,
+            lifecycle,
             hold: Hold::new(runtime.handle().clone()),
             runtime,
             clock,
@@ -166,7 +170,7 @@ impl Driver {
         match message {
             Message::Engine(message) => {
                 let (engine, verifier) = (&mut self.engine, &mut self.verifier);
-                match take(message, engine, &self.store, verifier) {
+                match take(*message, engine, &self.store, verifier) {
                     Taken::In => {}
                     Taken::Close | Taken::Stop => return Err(Over),
                 }
@@ -205,7 +209,7 @@ impl Driver {
     fn crash(&mut self) -> Result<(), Over> {
         self.verifier.end();
         self.answers.clear();
-        let opened = open(&self.kv, &self.setup, &self.door);
+        let opened = open(&self.kv, &self.setup, &self.door, &self.lifecycle);
         let opened = opened.map_err(|error| self.fail(StoreError::fatal(error.to_string())))?;
         self.store = opened.store;
         self.engine = opened.engine;
@@ -267,6 +271,7 @@ impl Driver {
                 Effect::Dispatch(dispatch) => jobs.push(ToWorker::Run(dispatch)),
                 Effect::CancelActivity(key) => jobs.push(ToWorker::Cancel(key)),
                 Effect::Nudge => self.engine.handle(Input::Nudge),
+                Effect::Announce(happened) => self.lifecycle.tell(*happened),
             }
         }
         if !jobs.is_empty() {
@@ -404,7 +409,12 @@ struct Opened {
     durable: u64,
 }
 
-fn open(kv: &MemoryKv, setup: &Setup, door: &Door) -> Result<Opened, OpenError> {
+fn open(
+    kv: &MemoryKv,
+    setup: &Setup,
+    door: &Door,
+    lifecycle: &Lifecycle,
+) -> Result<Opened, OpenError> {
     let path = Path::new("memory");
     let store = KvStore::open(kv.clone(), path)?;
     let recovered = store
@@ -419,7 +429,8 @@ fn open(kv: &MemoryKv, setup: &Setup, door: &Door) -> Result<Opened, OpenError> 
     Ok(Opened {
         store: Arc::new(store),
         engine: Engine::new(setup.config, recovered, wakes)
-            .with_default_version(setup.default_version.clone()),
+            .with_default_version(setup.default_version.clone())
+            .with_listeners(lifecycle.listeners()),
         identity,
         durable,
     })

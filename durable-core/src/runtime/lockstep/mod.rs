@@ -27,6 +27,7 @@ pub(crate) use super::clock::Now;
 use super::health::Condition;
 use super::hub::TaskHub;
 use super::inbox::Inbox;
+use super::lifecycle::Lifecycle;
 use super::shell::{CloseOnDrop, Identity, Launched, died, no_thread};
 use crate::engine::Config;
 use crate::id::InstanceId;
@@ -70,15 +71,17 @@ pub(crate) async fn launch(setup: Setup) -> Result<Lockstep, OpenError> {
     let (door, mail) = door::door();
     let (opened, is_open) = oneshot::channel();
     let (jobs, condition) = (Jobs::default(), Condition::default());
+    let lifecycle = Lifecycle::default();
     let ended = CancellationToken::new();
     let hub_thread = {
         let (door, setup) = (door.clone(), setup.clone());
         let (jobs, condition) = (jobs.clone(), condition.clone());
+        let lifecycle = lifecycle.clone();
         let ends = ended.clone().drop_guard();
         move || {
             let _ends = ends;
             let door = door(std::thread::current().id());
-            match Driver::open(setup, door, mail, jobs, condition) {
+            match Driver::open(setup, door, mail, jobs, condition, lifecycle) {
                 Ok(driver) => {
                     // Nobody may wait for the hub any more.
                     drop(opened.send(Ok(driver.about())));
@@ -99,6 +102,7 @@ pub(crate) async fn launch(setup: Setup) -> Result<Lockstep, OpenError> {
         inbox,
         jobs,
         condition,
+        lifecycle,
         identity: about.identity,
         store: about.store,
         ended,
