@@ -26,6 +26,7 @@ mod process;
 mod program;
 mod run;
 mod scenario;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod world;

@@ -110,6 +110,8 @@ pub enum Planted {
     MissNews,
     /// That a problem is gone is not announced.
     ForgetUnblocked,
+    /// Only the first attempt at a child is purged with its parent.
+    LeaveTriedChildren,
 }
 
 impl Planted {
@@ -167,6 +169,7 @@ impl Planted {
         Self::TellNewsEarly,
         Self::MissNews,
         Self::ForgetUnblocked,
+        Self::LeaveTriedChildren,
     ];
 }
 

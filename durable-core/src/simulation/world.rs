@@ -16,6 +16,7 @@ use super::plan::{Chances, Deploy, Life, Order, Plan};
 use super::process::{Faults, Process, Store, Ticket};
 use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry};
 use super::run::Figures;
+use super::sweep::{Asks, Sweep};
 use crate::activity::{Activity, Attempted};
 use crate::engine::{
     ActivityKey, Begin, Command, Dispatch, Effect, Input, RESTLESS, Reported, Response, Snapshot,
@@ -31,7 +32,8 @@ use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::{
-    Aside as _, Filter, InstanceKey, List, RuntimeStatus, StatusDetail, Store as _, StoreError,
+    Aside as _, Child, Filter, InstanceKey, List, RuntimeStatus, StatusDetail, Store as _,
+    StoreError,
 };
 use crate::time::Timestamp;
 
@@ -68,6 +70,8 @@ pub(super) struct World {
     /// Who follow histories, and the tickets of those that were not told what they have read.
     followers: BTreeMap<InstanceId, Follower>,
     following: BTreeMap<u64, InstanceId>,
+    /// Somebody purges an instance with its children.
+    sweep: Option<Sweep>,
     /// Reports of attempts that were not answered.
     reporting: BTreeMap<u64, (ActivityKey, u64)>,
     /// How many there were.
@@ -201,6 +205,7 @@ impl World {
             listings: BTreeMap::new(),
             followers: BTreeMap::new(),
             following: BTreeMap::new(),
+            sweep: None,
             reporting: BTreeMap::new(),
             reported: 0,
             retries: BTreeSet::new(),
@@ -364,6 +369,7 @@ impl World {
         self.readers.clear();
         self.listings.clear();
         self.following.clear();
+        self.sweep = None;
         self.followers.values_mut().for_each(Follower::unanswered);
         self.reporting.clear();
         self.retries.clear();
@@ -446,6 +452,7 @@ impl World {
         }
         match self.rng.u8(0..6) {
             5 => self.report(),
+            0 if self.sweep.is_some() => self.sweep_on(),
             0 => self.ask(),
             1 => {
                 self.end_attempt();
@@ -812,9 +819,76 @@ impl World {
         if want.starts() {
             self.auditor.starting(&id, self.clients[place].begins);
         }
+        self.figures.asked += 1;
+        if want == Want::Order(Order::Purge)
+            && let Some(ticket) = self.begin_sweep(&id)
+        {
+            self.clients[place].asked = Some((ticket, want));
+            return;
+        }
         let ticket = self.send(command);
         self.clients[place].asked = Some((ticket, want));
-        self.figures.asked += 1;
+    }
+
+    /// The client's instance is purged with its children, every second time that it has ended.
+    fn begin_sweep(&mut self, id: &InstanceId) -> Option<Ticket> {
+        let process = self.process.as_ref()?;
+        if self.rng.bool() {
+            return None;
+        }
+        let fault = self.faults.pause();
+        let glimpse = process.store.glimpse(id).expect("reads");
+        let letters = process.store.recover().expect("reads").letters;
+        let quiet = process.is_idle() && letters.is_empty();
+        self.faults.set(fault);
+        let header = glimpse?.header;
+        if !header.status.is_terminal() {
+            return None;
+        }
+        self.auditor.sweeping(id);
+        let root = Child {
+            id: header.id,
+            number: header.number,
+            status: header.status,
+        };
+        let ticket = self.new_ticket();
+        self.sweep = Some(Sweep::new(root, ticket.clone(), quiet));
+        Some(ticket)
+    }
+
+    fn sweep_on(&mut self) {
+        let (Some(mut sweep), Some(process)) = (self.sweep.take(), &self.process) else {
+            return;
+        };
+        let asks = sweep.go_on(&process.store);
+        let Some(asks) = self.survived(asks) else {
+            return;
+        };
+        match asks {
+            Asks::Nothing => {}
+            Asks::Purge(children) => {
+                for child in children {
+                    let purge = purge(&child);
+                    let ticket = self.send(purge);
+                    sweep.asked(ticket.number, child);
+                }
+            }
+            Asks::Last(root, ticket) => {
+                return self.input(Input::Client(purge(&root), ticket));
+            }
+            Asks::Refused(ticket) => {
+                let asks = |client: &&Client| {
+                    let asked = client.asked.as_ref();
+                    asked.is_some_and(|(asked, _)| asked.number == ticket.number)
+                };
+                if let Some(client) = self.clients.iter().find(asks) {
+                    let (id, number) = (client.id.clone(), None);
+                    self.input(Input::Client(Command::Purge { id, number }, ticket));
+                }
+                return;
+            }
+        }
+        self.sweep = Some(sweep);
     }
 
     /// Somebody has an instance tried again that an activity of seems to be poison.
@@ -977,6 +1051,12 @@ impl World {
             }
             return;
         }
+        if let Some(sweep) = &mut self.sweep
+            && sweep.answered(ticket.number, durable)
+        {
+            let fits = matches!(response, Response::Done | Response::NotFound);
+            return assert!(fits, "the purge of a child was answered {response:?}");
+        }
         if let Some(id) = self.following.remove(&ticket.number) {
             if let Some(follower) = self.followers.get_mut(&id) {
                 follower.told(durable);
@@ -1105,6 +1185,13 @@ fn event(name: u8, bytes: usize, number: u64) -> (EventName, Payload, Option<Arc
         data,
         has_id(number).then(|| format!("event {number}").into()),
     )
+}
+
+fn purge(child: &Child) -> Command {
+    Command::Purge {
+        id: child.id.clone(),
+        number: Some(child.number),
+    }
 }
 
 /// Every second event has an id, and is raised again under it by who does not know what became of it.

@@ -115,7 +115,7 @@ fn by_history(
                 let is_child = |header: &Header| is_child_of(header, parent.number);
                 found.extend(header.filter(is_child).as_ref().map(child));
             }
-            if is_retried {
+            if is_retried && !planted!(LeaveTriedChildren) {
                 let asked = of(parent.number, format!("{id}:"), attempt.take(), BUDGET);
                 let (tried, last) = attempts(kv, &asked)?;
                 found.extend(tried);
