@@ -8,12 +8,14 @@ use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{HeaderValue, Response};
 
-use crate::auth::{Own, Rules};
+use crate::auth::{Actions, Own, Rules};
 use crate::body::Limits;
 use crate::builder::HttpApiBuilder;
 use crate::error::ApiError;
 use crate::links::{Base, Grant, InstanceLinks};
-use crate::response::{CheckStatusResponse, ResponseBody, StatusResponse, whole_seconds};
+use crate::response::{
+    CheckStatusResponse, ResponseBody, StatusResponse, WaitResponse, whole_seconds,
+};
 use crate::routes::BasePath;
 
 /// The management API of a hub, as a `tower` service; see the [crate](crate). Cheap to clone.
@@ -34,6 +36,9 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) retry_after: Duration,
     pub(crate) page_size: usize,
+    pub(crate) max_history_size: usize,
+    pub(crate) max_wait_time: Duration,
+    pub(crate) served: Actions,
 }
 
 impl HttpApi {
@@ -80,6 +85,28 @@ impl HttpApi {
         id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
     ) -> CheckStatusResponse {
         CheckStatusResponse::new(self.clone(), id.try_into().map_err(Into::into))
+    }
+
+    /// An answer from a program's own route that waits for the end of an instance: 200 with its bare
+    /// output if it completes in time, 200 with its status if it ends otherwise, else as
+    /// [`check_status_response`](Self::check_status_response), for callers that are trusted with that.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use durable_http::{HttpApi, ResponseBody};
+    /// use axum::extract::{Path, State};
+    ///
+    /// async fn result(State(api): State<HttpApi>, Path(id): Path<String>) -> http::Response<ResponseBody> {
+    ///     api.wait_for_completion_or_check_status_response(&id)
+    ///         .timeout(Duration::from_secs(5))
+    ///         .await
+    /// }
+    /// ```
+    pub fn wait_for_completion_or_check_status_response(
+        &self,
+        id: impl TryInto<InstanceId, Error: Into<InvalidInstanceId>>,
+    ) -> WaitResponse {
+        WaitResponse::new(self.clone(), id.try_into().map_err(Into::into))
     }
 
     pub(crate) fn inner(&self) -> &Inner {

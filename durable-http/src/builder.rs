@@ -28,6 +28,9 @@ pub struct HttpApiBuilder {
     limits: Limits,
     retry_after: Duration,
     page_size: usize,
+    max_history_size: usize,
+    max_wait_time: Duration,
+    served: Actions,
 }
 
 impl HttpApiBuilder {
@@ -47,6 +50,9 @@ impl HttpApiBuilder {
             },
             retry_after: Duration::from_secs(10),
             page_size: 100,
+            max_history_size: 16 * 1024 * 1024,
+            max_wait_time: Duration::from_secs(5 * 60),
+            served: Actions::ALL,
         }
     }
 
@@ -140,6 +146,42 @@ impl HttpApiBuilder {
         self
     }
 
+    /// Serves these actions only: the routes of all others are not there (404), for whoever asks.
+    /// Default: all of them.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let hub = durable_core::TaskHub::in_memory().await?;
+    /// use durable_http::{Actions, HttpApi};
+    ///
+    /// // Shows how instances stand and what they return, to everybody, and does nothing.
+    /// let api = HttpApi::builder(hub.client())
+    ///     .serve(Actions::STATUS | Actions::OUTPUT)
+    ///     .allow_anonymous(Actions::ALL)
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn serve(mut self, actions: Actions) -> Self {
+        self.served = actions;
+        self
+    }
+
+    /// The most bytes of a history that are shown with a status (`showHistory`); a longer one is
+    /// refused with 400. Default: 16 MiB.
+    pub fn max_history_size(mut self, bytes: usize) -> Self {
+        self.max_history_size = bytes;
+        self
+    }
+
+    /// The longest that a request may wait for the end of an instance (`timeout`): who asks for more
+    /// is answered then. Default: 5 minutes.
+    pub fn max_wait_time(mut self, time: Duration) -> Self {
+        self.max_wait_time = time;
+        self
+    }
+
     /// The most bytes a request's body may have. Default: 2 MiB, as the hub's own limit.
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.limits.bytes = bytes;
@@ -203,6 +245,9 @@ impl HttpApiBuilder {
             limits: self.limits,
             retry_after: self.retry_after,
             page_size: self.page_size,
+            max_history_size: self.max_history_size,
+            max_wait_time: self.max_wait_time,
+            served: self.served,
         }))
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum ApiError {
     BodyEncoded,
     /// The instance has as many events waiting as it may have.
     TooManyWaiting,
+    /// What was being read is no more: there is something else now.
+    Superseded,
     /// The hub does not keep up.
     Overloaded {
         retry_after: Duration,
@@ -56,7 +58,9 @@ impl ApiError {
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyEncoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyWaiting => StatusCode::TOO_MANY_REQUESTS,
-            Self::Overloaded { .. } | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Superseded | Self::Overloaded { .. } | Self::Unavailable { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -65,6 +69,7 @@ impl ApiError {
     pub(crate) fn retry_after(&self, usual: Duration) -> Option<Duration> {
         match self {
             Self::Overloaded { retry_after } => Some(*retry_after),
+            Self::Superseded => Some(Duration::from_secs(1)),
             Self::Unavailable { .. } | Self::TooManyWaiting => Some(usual),
             Self::Unauthorized(_)
             | Self::Forbidden(_)
@@ -98,6 +103,10 @@ impl ApiError {
             Self::TooManyWaiting => {
                 ErrorBody::plain("too many events wait for this instance, which does not go on")
             }
+            Self::Superseded => incident(
+                "the instance continues as new faster than its history is read",
+                "the history changes too fast",
+            ),
             Self::Overloaded { .. } => {
                 incident("the hub does not keep up", "the service has too much to do")
             }

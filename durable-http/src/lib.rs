@@ -26,6 +26,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Waiting, histories, and less than everything
+//!
+//! A start with `timeout` (in seconds) answers with the bare output if the instance completes in that
+//! time; a status with `timeout` waits as long for the end. `showHistory` shows what has happened in an
+//! instance (for whoever may do [`Action::History`]), in the form of Durable Functions;
+//! [`serve`](HttpApiBuilder::serve) leaves routes out. For a program's own routes there are
+//! [`status_response`](HttpApi::status_response),
+//! [`check_status_response`](HttpApi::check_status_response) and
+//! [`wait_for_completion_or_check_status_response`](HttpApi::wait_for_completion_or_check_status_response).
+//!
 //! # When the hub cannot do it
 //!
 //! A hub that was closed, whose store failed, or that has too much to do answers 503 with
@@ -61,7 +71,7 @@
 //! ```
 //!
 //! Start reading at `routes/table.rs`, the routing table; who may do what is decided in `auth`; the only
-//! file that knows a JSON key is `models`.
+//! files that know a JSON key are `models` and `history`.
 
 mod api;
 mod auth;
@@ -69,6 +79,7 @@ mod body;
 mod builder;
 mod clock;
 mod error;
+mod history;
 mod layer;
 mod links;
 mod models;
@@ -82,7 +93,7 @@ pub use auth::{Access, Action, Actions, Verdict};
 pub use builder::{BuildError, HttpApiBuilder};
 pub use layer::{HttpApiLayer, HttpApiMiddleware};
 pub use links::path_segment;
-pub use response::{CheckStatusResponse, ResponseBody, StatusResponse};
+pub use response::{CheckStatusResponse, ResponseBody, StatusResponse, WaitResponse};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

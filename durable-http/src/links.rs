@@ -110,6 +110,24 @@ pub(crate) enum Grant<'a> {
     Signed(&'a Signer, u64),
 }
 
+/// How links are handed out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkOptions {
+    /// When to look for the status first.
+    pub(crate) retry_after: Duration,
+    /// Whether the status answers 500 if the instance has failed.
+    pub(crate) failure_is_an_error: bool,
+}
+
+impl Default for LinkOptions {
+    fn default() -> Self {
+        Self {
+            retry_after: Duration::from_secs(10),
+            failure_is_an_error: false,
+        }
+    }
+}
+
 /// The links of one instance.
 #[derive(Debug)]
 pub(crate) struct InstanceLinks<'a> {
@@ -138,10 +156,15 @@ impl<'a> InstanceLinks<'a> {
     }
 
     /// 202 with all that can be done to the instance, each by a link for that alone.
-    pub(crate) fn check_status_response(&self) -> Response<ResponseBody> {
-        let status = self.status();
+    pub(crate) fn check_status_response(&self, options: LinkOptions) -> Response<ResponseBody> {
+        let query = if options.failure_is_an_error {
+            "returnInternalServerErrorOnFailure=true"
+        } else {
+            ""
+        };
+        let status = self.status_with(query);
         let mut response = json(StatusCode::ACCEPTED, &self.check_status(status.clone()));
-        look_again(&mut response, &status, Duration::from_secs(10));
+        look_again(&mut response, &status, options.retry_after);
         response
     }
 

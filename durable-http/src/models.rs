@@ -1,10 +1,12 @@
-//! The JSON of the management API: the only file that knows a key of it.
+//! The JSON of the management API: the only file that knows a key of it, but for those of a history.
 
 use std::time::SystemTime;
 
 use durable_core::{ActivityProgress, OrchestrationStatus, ProblemKind};
 use serde::Serialize;
 use serde_json::value::RawValue;
+
+use crate::history::Row;
 
 /// What is shown of an instance besides its name, id, status, custom status and times.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +34,8 @@ pub(crate) struct StatusObject<'a> {
     problem: Option<ProblemObject<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     progress: Vec<ProgressObject<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history_events: Option<Vec<Row>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +86,15 @@ impl<'a> StatusObject<'a> {
             } else {
                 Vec::new()
             },
+            history_events: None,
+        }
+    }
+
+    /// With what has happened in it.
+    pub(crate) fn with_history(self, history_events: Option<Vec<Row>>) -> Self {
+        Self {
+            history_events,
+            ..self
         }
     }
 }
@@ -109,7 +122,7 @@ fn progress(status: &OrchestrationStatus) -> Vec<ProgressObject<'_>> {
 }
 
 /// JSON text as it is; any other text as a JSON string.
-fn raw(text: &str) -> Box<RawValue> {
+pub(crate) fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.trim().to_owned())
         .or_else(|_| serde_json::value::to_raw_value(text))
         .unwrap_or_default()

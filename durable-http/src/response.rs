@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use durable_core::{InstanceId, InvalidInstanceId, OrchestrationStatus};
+use durable_core::{InstanceId, InvalidInstanceId, OrchestrationStatus, RuntimeStatus};
 use http::header::{
     CACHE_CONTROL, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::api::HttpApi;
 use crate::error::ApiError;
-use crate::links::legal;
+use crate::links::{LinkOptions, legal};
 use crate::models::{Shown, StatusObject};
 
 /// The body of every answer: JSON, or nothing.
@@ -101,12 +101,28 @@ pub(crate) fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(fraction)
 }
 
-/// The status code that tells a client whether to ask again.
-pub(crate) fn code_of(status: &OrchestrationStatus) -> StatusCode {
-    if status.runtime_status().is_terminal() {
+/// The status code that tells a client whether to ask again; and, if that is asked for, of a failure.
+pub(crate) fn code_of(status: &OrchestrationStatus, failure_is_an_error: bool) -> StatusCode {
+    let status = status.runtime_status();
+    if status == RuntimeStatus::Failed && failure_is_an_error {
+        StatusCode::INTERNAL_SERVER_ERROR
+    } else if status.is_terminal() {
         StatusCode::OK
     } else {
         StatusCode::ACCEPTED
+    }
+}
+
+/// The bare output of one that has completed; of one that has ended otherwise its status.
+pub(crate) fn output_or_status(
+    status: &OrchestrationStatus,
+    shown: Shown,
+    failure_is_an_error: bool,
+) -> Response<ResponseBody> {
+    let code = code_of(status, failure_is_an_error);
+    match status.output_json() {
+        Some(output) => json_text(code, output.as_bytes().to_vec()),
+        None => json(code, &StatusObject::new(status, shown)),
     }
 }
 
@@ -121,6 +137,7 @@ pub struct StatusResponse {
     id: Id,
     location: Option<String>,
     retry_after: Duration,
+    failure_is_an_error: bool,
     body: Option<WriteBody>,
 }
 
@@ -131,6 +148,7 @@ impl StatusResponse {
             id,
             location: None,
             retry_after: Duration::from_secs(5),
+            failure_is_an_error: false,
             body: None,
         }
     }
@@ -151,6 +169,13 @@ impl StatusResponse {
         self
     }
 
+    /// Whether the answer is 500 if the instance has failed, for a client that understands only
+    /// status codes. Default: no.
+    pub fn internal_server_error_on_failure(mut self, yes: bool) -> Self {
+        self.failure_is_an_error = yes;
+        self
+    }
+
     /// The body, whether the instance has ended or not. Default: the status object of the
     /// management API, with `input` null.
     pub fn body<T: Serialize>(
@@ -163,7 +188,7 @@ impl StatusResponse {
 
     async fn answer(self) -> Result<Response<ResponseBody>, ApiError> {
         let status = find(&self.api, self.id).await?;
-        let code = code_of(&status);
+        let code = code_of(&status, self.failure_is_an_error);
         let mut response = match self.body {
             Some(body) => match body(&status) {
                 Ok(body) => json_text(code, body),
@@ -185,6 +210,13 @@ const LEAST: Shown = Shown {
     input: false,
     output: true,
     history: false,
+};
+
+/// What whoever is trusted with the management may see.
+const ALL: Shown = Shown {
+    input: true,
+    output: true,
+    history: true,
 };
 
 async fn find(api: &HttpApi, id: Id) -> Result<OrchestrationStatus, ApiError> {
@@ -222,16 +254,99 @@ impl fmt::Debug for StatusResponse {
 pub struct CheckStatusResponse {
     api: HttpApi,
     id: Id,
+    links: LinkOptions,
 }
 
 impl CheckStatusResponse {
     pub(crate) fn new(api: HttpApi, id: Id) -> Self {
-        Self { api, id }
+        let links = LinkOptions::default();
+        Self { api, id, links }
+    }
+
+    /// When to look for the status first, in whole seconds. Default: 10.
+    pub fn retry_after(mut self, retry_after: Duration) -> Self {
+        self.links.retry_after = retry_after;
+        self
+    }
+
+    /// Whether the link to the status answers 500 if the instance has failed, for a client that
+    /// understands only status codes. Default: no.
+    pub fn internal_server_error_on_failure(mut self, yes: bool) -> Self {
+        self.links.failure_is_an_error = yes;
+        self
     }
 
     async fn answer(self) -> Result<Response<ResponseBody>, ApiError> {
         let status = find(&self.api, self.id).await?;
-        Ok(self.api.links(None, &status).check_status_response())
+        let links = self.api.links(None, &status);
+        Ok(links.check_status_response(self.links))
+    }
+}
+
+/// An answer about to be made once an instance has ended: await it. See
+/// [`HttpApi::wait_for_completion_or_check_status_response`].
+#[must_use = "there is no answer until this is awaited"]
+#[derive(Debug)]
+pub struct WaitResponse {
+    api: HttpApi,
+    id: Id,
+    timeout: Duration,
+    links: LinkOptions,
+}
+
+impl WaitResponse {
+    pub(crate) fn new(api: HttpApi, id: Id) -> Self {
+        Self {
+            api,
+            id,
+            timeout: Duration::from_secs(10),
+            links: LinkOptions::default(),
+        }
+    }
+
+    /// How long to wait. Default: 10 seconds.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// When to look for the status, if it has not ended in time, in whole seconds. Default: 10.
+    pub fn retry_after(mut self, retry_after: Duration) -> Self {
+        self.links.retry_after = retry_after;
+        self
+    }
+
+    /// Whether the answer is 500 if the instance has failed, now or later, for a client that
+    /// understands only status codes. Default: no.
+    pub fn internal_server_error_on_failure(mut self, yes: bool) -> Self {
+        self.links.failure_is_an_error = yes;
+        self
+    }
+
+    async fn answer(self) -> Result<Response<ResponseBody>, ApiError> {
+        let id = self.id.map_err(|_| ApiError::NotFound)?;
+        let end = self.api.client().wait_for_completion(&id);
+        if let Ok(end) = tokio::time::timeout(self.timeout, end).await {
+            let status = end?.ok_or(ApiError::NotFound)?;
+            let failure_is_an_error = self.links.failure_is_an_error;
+            return Ok(output_or_status(&status, ALL, failure_is_an_error));
+        }
+        let status = find(&self.api, Ok(id)).await?;
+        let links = self.api.links(None, &status);
+        Ok(links.check_status_response(self.links))
+    }
+}
+
+impl IntoFuture for WaitResponse {
+    type Output = Response<ResponseBody>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let api = self.api.clone();
+        Box::pin(async move {
+            let answer = self.answer().await;
+            answer.unwrap_or_else(|error| api.refusal(error))
+        })
     }
 }
 

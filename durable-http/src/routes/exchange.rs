@@ -1,13 +1,13 @@
 //! What happens to every request before its route does its part, in this order: path, route,
 //! origin, credential, permission.
 
-use durable_core::OrchestrationStatus;
+use durable_core::{OrchestrationStatus, StatusDetail};
 use http::request::Parts;
 use http::{Method, Response};
 
 use super::table::Route;
 use super::{list, path, purge, start, status, steer};
-use crate::api::HttpApi;
+use crate::api::{HttpApi, Inner};
 use crate::auth::{Action, Caller, Subject, is_foreign};
 use crate::body::RequestBody;
 use crate::error::ApiError;
@@ -42,7 +42,9 @@ pub(crate) async fn answer(
             "the path is not encoded well".to_owned(),
         ));
     };
-    let route = Route::find(&parts.method, &decoded).ok_or(ApiError::NotFound)?;
+    let served = |route: &Route| api.inner().served.contains(route.action());
+    let route = Route::find(&parts.method, &decoded).filter(served);
+    let route = route.ok_or(ApiError::NotFound)?;
     let reading = matches!(parts.method, Method::GET | Method::HEAD);
     if !reading && is_foreign(parts, &api.inner().own) {
         return Err(ApiError::Forbidden(
@@ -80,7 +82,16 @@ pub(crate) async fn answer(
 impl Exchange<'_> {
     /// The instance's status, if the caller may know of it.
     pub(super) async fn find(&self, id: &str) -> Result<OrchestrationStatus, ApiError> {
-        let status = self.api.client().status(id).await?;
+        self.find_with(id, StatusDetail::NONE).await
+    }
+
+    /// The same, with these payloads.
+    pub(super) async fn find_with(
+        &self,
+        id: &str,
+        detail: StatusDetail,
+    ) -> Result<OrchestrationStatus, ApiError> {
+        let status = self.api.client().status_with(id, detail).await?;
         let status = status.ok_or(ApiError::NotFound)?;
         self.api.inner().rules.check_found(self.caller, &status)?;
         Ok(status)
@@ -93,7 +104,7 @@ impl Exchange<'_> {
             instance: id,
             orchestrator: None,
         };
-        let rules = &self.api.inner().rules;
-        rules.check(self.caller, action, subject).await.is_ok()
+        let Inner { rules, served, .. } = self.api.inner();
+        served.contains(action) && rules.check(self.caller, action, subject).await.is_ok()
     }
 }

@@ -10,6 +10,7 @@ mod start;
 mod status;
 mod steer;
 mod table;
+mod wait;
 
 pub(crate) use exchange::{answer, is_under_base};
 pub(crate) use path::BasePath;

@@ -1,14 +1,17 @@
 //! `POST orchestrators/{name}/{id?}`: starts an orchestration with the body as its input.
 
-use durable_core::InstanceId;
+use durable_core::{InstanceId, OrchestrationStatus};
 use http::Response;
 
 use super::exchange::Exchange;
-use crate::auth::Caller;
+use super::status::failure_is_an_error;
+use super::wait;
+use crate::auth::{Action, Caller};
 use crate::body::RequestBody;
 use crate::error::ApiError;
-use crate::links::{Grant, InstanceLinks};
-use crate::response::ResponseBody;
+use crate::links::{Grant, InstanceLinks, LinkOptions};
+use crate::models::Shown;
+use crate::response::{ResponseBody, output_or_status};
 
 pub(super) async fn start(
     exchange: Exchange<'_>,
@@ -28,8 +31,29 @@ pub(super) async fn start(
     if let Some(version) = exchange.query.get("version") {
         start = start.version(version);
     }
+    let timeout = wait::timeout(&exchange)?;
     let id = start.await?;
-    links_for(&exchange, &id).await
+    // Before it can be gone.
+    let links = links_for(&exchange, &id).await?;
+    let Some(timeout) = timeout else {
+        return Ok(links);
+    };
+    let output = exchange.may(Action::Output, Some(id.as_str())).await;
+    match wait::end_of(&exchange, &id, timeout).await {
+        Some(status) if output => Ok(ended(&exchange, &status).await),
+        Some(_) | None => Ok(links),
+    }
+}
+
+/// What has ended while its start was answered.
+async fn ended(exchange: &Exchange<'_>, status: &OrchestrationStatus) -> Response<ResponseBody> {
+    let id = Some(status.instance_id().as_str());
+    let shown = Shown {
+        input: exchange.may(Action::Input, id).await,
+        output: true,
+        history: false,
+    };
+    output_or_status(status, shown, failure_is_an_error(exchange))
 }
 
 /// Whoever has an admin key is given signed links, so that the key itself can stay where it is.
@@ -41,8 +65,10 @@ async fn links_for(
     if matches!(exchange.caller, Caller::Admin)
         && let Some(status) = api.client().status(id).await?
     {
-        return Ok(api.links(parts, &status).check_status_response());
+        return Ok(api
+            .links(parts, &status)
+            .check_status_response(LinkOptions::default()));
     }
     let links = InstanceLinks::new(&api.root(parts), id, Grant::Plain);
-    Ok(links.check_status_response())
+    Ok(links.check_status_response(LinkOptions::default()))
 }

@@ -3,11 +3,14 @@
 mod access;
 mod bodies;
 mod helpers;
+mod history;
 mod links;
 mod listing;
 mod mounted;
 mod paths;
 mod poison;
+mod served;
 mod unavailable;
+mod waiting;
 mod wire;
 mod world;

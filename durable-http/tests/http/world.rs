@@ -15,6 +15,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::history::{tour, twice};
+
 pub(crate) const KEY: &str = "an admin key of a good length";
 
 pub(crate) struct World {
@@ -43,7 +45,9 @@ pub(crate) async fn world_on(
         .register::<wait>()
         .register::<fail>()
         .register::<copy>()
-        .register::<copies>();
+        .register::<copies>()
+        .register::<twice>()
+        .register::<tour>();
     let worker = worker.start().await.expect("a worker");
     let client = hub.client();
     let api = rules(HttpApi::builder(client.clone())).build();
@@ -56,7 +60,6 @@ pub(crate) async fn world_on(
 }
 
 /// Returns its input.
-#[expect(clippy::unused_async, reason = "every orchestrator is async")]
 #[orchestrator]
 pub(crate) async fn echo(input: Value) -> Value {
     input
@@ -221,7 +224,8 @@ pub(crate) async fn look(response: Response<ResponseBody>) -> Reply {
         let json: Value = serde_json::from_str(&reply.text).expect("JSON or nothing");
         let is_error = reply.status.is_client_error() || json.get("CorrelationId").is_some();
         // Some errors of the original are a text.
-        let says_why = json.get("Message").is_some() || json.is_string();
+        let is_text = json.is_string() && !reply.status.is_success();
+        let says_why = json.get("Message").is_some() || is_text;
         assert_eq!(says_why, is_error, "{reply:?}");
     }
     let cors = |name: &http::HeaderName| name.as_str().starts_with("access-control");

@@ -1,0 +1,361 @@
+//! The history of an instance in the form of Durable Functions: `historyEvents` of a status.
+//!
+//! What has ended is one row, that of its end, which says when it was asked for and of whom; what is
+//! still open is a row of its own. What Durable Functions does not record (waits for events,
+//! cancellations, custom statuses, patches) is left out.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use durable_core::{
+    FailureDetails, FailureKind, History, HistoryError, HistoryEvent, HistoryEventKind as Kind,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::error::ApiError;
+use crate::models::raw;
+
+/// Which payloads are shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Payloads {
+    pub(crate) input: bool,
+    pub(crate) output: bool,
+}
+
+/// One event.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Row {
+    event_type: &'static str,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fire_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orchestration_status: Option<&'static str>,
+    /// JSON text, as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_details: Option<FailureObject>,
+}
+
+impl Row {
+    fn new(event_type: &'static str, time: &str) -> Self {
+        Self {
+            event_type,
+            timestamp: time.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    fn asked_of(self, name: String, input: Option<String>) -> Self {
+        Self {
+            name: Some(name),
+            input,
+            ..self
+        }
+    }
+
+    fn failed(self, failure: &FailureDetails) -> Self {
+        Self {
+            reason: Some(failure.message().to_owned()),
+            details: failure.causes().first().cloned(),
+            failure_details: Some(FailureObject::of(failure)),
+            ..self
+        }
+    }
+}
+
+/// How something failed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct FailureObject {
+    error_type: String,
+    error_message: String,
+    inner_failure: Option<Box<FailureObject>>,
+    is_non_retriable: bool,
+}
+
+impl FailureObject {
+    fn of(failure: &FailureDetails) -> Self {
+        let inner = |below: Option<Box<Self>>, cause: &String| {
+            Some(Box::new(Self {
+                error_type: String::new(),
+                error_message: cause.clone(),
+                inner_failure: below,
+                is_non_retriable: false,
+            }))
+        };
+        Self {
+            error_type: failure.error_type().to_owned(),
+            error_message: failure.message().to_owned(),
+            inner_failure: failure.causes().iter().rev().fold(None, inner),
+            is_non_retriable: !failure.is_retryable(),
+        }
+    }
+}
+
+/// Reads a whole history, if it has no more than so many bytes.
+pub(crate) async fn read(
+    mut history: History,
+    payloads: Payloads,
+    max_bytes: usize,
+) -> Result<Vec<Row>, ApiError> {
+    let mut rows = Rows::new(payloads);
+    while let Some(event) = history.next().await? {
+        rows.add(event);
+        if rows.bytes > max_bytes {
+            return Err(ApiError::BadRequest(format!(
+                "the history has more than {max_bytes} bytes"
+            )));
+        }
+    }
+    Ok(rows.shown.into_iter().flatten().collect())
+}
+
+impl From<HistoryError> for ApiError {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::Hub(error) => error.into(),
+            HistoryError::Superseded { .. } => Self::Superseded,
+            HistoryError::InvalidId(_) | HistoryError::NotFound { .. } | _ => Self::NotFound,
+        }
+    }
+}
+
+/// What is known of a call that is open.
+#[derive(Debug)]
+struct Open {
+    /// Where its row is.
+    row: usize,
+    fire_at: Option<String>,
+}
+
+#[derive(Debug)]
+struct Rows {
+    payloads: Payloads,
+    /// Without those of calls that were answered.
+    shown: Vec<Option<Row>>,
+    open: BTreeMap<u32, Open>,
+    bytes: usize,
+}
+
+impl Rows {
+    fn new(payloads: Payloads) -> Self {
+        Self {
+            payloads,
+            shown: Vec::new(),
+            open: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    fn push(&mut self, row: Row) {
+        /// What a row has besides texts of any length.
+        const KEYS: usize = 200;
+        let texts = [&row.input, &row.reason, &row.details];
+        let texts = texts.into_iter().flatten().map(String::len);
+        let result = row.result.as_ref().map_or(0, |result| result.get().len());
+        self.bytes += KEYS + result + texts.sum::<usize>();
+        self.shown.push(Some(row));
+    }
+
+    /// A row that goes when its call is answered.
+    fn open(&mut self, call: u32, row: Row) {
+        let open = Open {
+            row: self.shown.len(),
+            fire_at: row.fire_at.clone(),
+        };
+        self.open.insert(call, open);
+        self.push(row);
+    }
+
+    /// The row of an answer, with what is known from when the call was made.
+    fn answered(&mut self, call: u32, row: Row) {
+        let asked = self.open.remove(&call);
+        let asked = asked.and_then(|open| self.shown.get_mut(open.row)?.take());
+        let Row {
+            timestamp,
+            name,
+            input,
+            ..
+        } = asked.unwrap_or_default();
+        self.push(Row {
+            function_name: name,
+            scheduled_time: Some(timestamp).filter(|time| !time.is_empty()),
+            input,
+            ..row
+        });
+    }
+
+    fn input(&self, json: &str) -> Option<String> {
+        self.payloads.input.then(|| json.to_owned())
+    }
+
+    fn result(&self, json: &str) -> Option<Box<RawValue>> {
+        self.payloads.output.then(|| raw(json))
+    }
+
+    fn ended(&mut self, row: Row, status: &'static str, result: &str) {
+        let result = self.result(result);
+        self.push(Row {
+            orchestration_status: Some(status),
+            result,
+            ..row
+        });
+    }
+
+    fn add(&mut self, event: HistoryEvent) {
+        let time = moment(event.time);
+        let row = |event_type| Row::new(event_type, &time);
+        match event.kind {
+            Kind::ExecutionStarted { name, input, .. } => {
+                let input = self.input(input.json());
+                self.push(Row {
+                    function_name: Some(name),
+                    input,
+                    ..row("ExecutionStarted")
+                });
+            }
+            Kind::EventRaised { name, data, .. } => {
+                let input = self.input(data.json());
+                self.push(Row {
+                    name: Some(name),
+                    input,
+                    ..row("EventRaised")
+                });
+            }
+            Kind::EventSent {
+                instance,
+                name,
+                data,
+                ..
+            } => {
+                let input = self.input(data.json());
+                self.push(Row {
+                    instance_id: Some(instance.as_str().to_owned()),
+                    name: Some(name),
+                    input,
+                    ..row("EventSent")
+                });
+            }
+            Kind::ContinueAsNew { input, .. } => {
+                self.ended(row("ContinueAsNew"), "ContinuedAsNew", input.json());
+            }
+            Kind::ExecutionCompleted { output } => {
+                self.ended(row("ExecutionCompleted"), "Completed", output.json());
+            }
+            Kind::ExecutionFailed { failure } => {
+                let terminated = failure.kind() == FailureKind::Terminated;
+                let status = if terminated { "Terminated" } else { "Failed" };
+                let row = Row {
+                    failure_details: Some(FailureObject::of(&failure)),
+                    ..row("ExecutionCompleted")
+                };
+                self.ended(row, status, failure.message());
+            }
+            Kind::ExecutionTerminated { reason, .. } => {
+                self.push(Row {
+                    input: reason.clone().filter(|_| self.payloads.input),
+                    ..row("ExecutionTerminated")
+                });
+                let reason = reason.unwrap_or_default();
+                self.ended(row("ExecutionCompleted"), "Terminated", &reason);
+            }
+            kind @ (Kind::TaskScheduled { .. }
+            | Kind::TaskCompleted { .. }
+            | Kind::TaskFailed { .. }
+            | Kind::TimerCreated { .. }
+            | Kind::TimerFired { .. }
+            | Kind::SubOrchestrationInstanceCreated { .. }
+            | Kind::SubOrchestrationInstanceCompleted { .. }
+            | Kind::SubOrchestrationInstanceFailed { .. }
+            | _) => self.add_call(kind, row),
+        }
+    }
+
+    fn add_call(&mut self, kind: Kind, row: impl Fn(&'static str) -> Row) {
+        match kind {
+            Kind::TaskScheduled {
+                call, name, input, ..
+            } => {
+                let input = self.input(input.json());
+                let row = row("TaskScheduled");
+                self.open(call, row.asked_of(name, input));
+            }
+            Kind::SubOrchestrationInstanceCreated {
+                call,
+                instance,
+                name,
+                input,
+                detached,
+                ..
+            } => {
+                let input = self.input(input.json());
+                let row = Row {
+                    instance_id: Some(instance.as_str().to_owned()),
+                    ..row("SubOrchestrationInstanceCreated").asked_of(name, input)
+                };
+                if detached {
+                    self.push(row);
+                } else {
+                    self.open(call, row);
+                }
+            }
+            Kind::TaskCompleted { call, output } => {
+                let result = self.result(output.json());
+                let row = row("TaskCompleted");
+                self.answered(call, Row { result, ..row });
+            }
+            Kind::SubOrchestrationInstanceCompleted { call, output } => {
+                let result = self.result(output.json());
+                let row = row("SubOrchestrationInstanceCompleted");
+                self.answered(call, Row { result, ..row });
+            }
+            Kind::TaskFailed { call, failure } => {
+                self.answered(call, row("TaskFailed").failed(&failure));
+            }
+            Kind::SubOrchestrationInstanceFailed { call, failure } => {
+                let row = row("SubOrchestrationInstanceFailed");
+                self.answered(call, row.failed(&failure));
+            }
+            Kind::TimerCreated { call, fire_at } => {
+                let fire_at = Some(moment(fire_at));
+                let row = row("TimerCreated");
+                self.open(call, Row { fire_at, ..row });
+            }
+            Kind::TimerFired { call } => {
+                // Its creation stays.
+                let fire_at = self.open.remove(&call).and_then(|open| open.fire_at);
+                let row = row("TimerFired");
+                self.push(Row { fire_at, ..row });
+            }
+            // Durable Functions has nothing of the kind.
+            Kind::EventAwaited { .. }
+            | Kind::CallCancelled { .. }
+            | Kind::CustomStatusSet { .. }
+            | Kind::Patched { .. }
+            | _ => {}
+        }
+    }
+}
+
+fn moment(time: SystemTime) -> String {
+    let time = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX);
+    format!("{time:.6}")
+}
