@@ -217,8 +217,8 @@ pub use runtime::{
     StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker, WorkerBuilder, WorkerError,
 };
 pub use store::{
-    AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, OpenError, RuntimeStatus,
-    StatusDetail, StoreError, Verification,
+    AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, Keep, OpenError, Retention,
+    RuntimeStatus, StatusDetail, StoreError, Verification,
 };
 #[doc(no_inline)]
 pub use tokio_util::sync::CancellationToken;

@@ -102,7 +102,7 @@ fn a_full_mailbox_is_loaded_in_pieces() {
         reads.push(match read {
             Fetch::Instance { .. } => "instance",
             Fetch::Messages { .. } => "messages",
-            Fetch::Glimpse(..) => "other",
+            Fetch::Glimpse(..) | Fetch::Expired { .. } => "other",
             Fetch::Timers { .. } => "timers",
         });
         // Served at once, as all is there then.

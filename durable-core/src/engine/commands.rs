@@ -133,6 +133,7 @@ impl<R: Answer> Engine<R> {
                 self.purge(snapshot.header, number, reply);
             }
             (Want::Letter(seq, letter), found) => self.post(found, seq, letter),
+            (Want::Expire, Some((_, snapshot))) => self.expire(snapshot.header),
             (
                 Want::Mail(_)
                 | Want::Retry(_)
@@ -141,7 +142,8 @@ impl<R: Answer> Engine<R> {
                 | Want::Reported(..)
                 | Want::Fire(_)
                 | Want::Suspect(_)
-                | Want::Load,
+                | Want::Load
+                | Want::Expire,
                 _,
             ) => {}
         }

@@ -59,6 +59,7 @@ impl<R: Answer> Engine<R> {
             // Another worker has begun while this was being loaded, and makes the attempt again.
             Want::AttemptEnded { .. }
             | Want::Load
+            | Want::Expire
             | Want::Start(..)
             | Want::Status(..)
             | Want::Wait(_)

@@ -17,8 +17,8 @@ use crate::replay::InlineStep;
 #[cfg(feature = "testing")]
 use crate::replay::Problem;
 use crate::store::{
-    Glimpse, Header, HubStats, InstanceKey, Op, Reports, RuntimeStatus, StatusDetail, Store,
-    StoreError, Stored, TimerKey,
+    Expired, Glimpse, Header, HubStats, InstanceKey, Op, Reports, Retention, RuntimeStatus,
+    StatusDetail, Store, StoreError, Stored, TimerKey,
 };
 use crate::time::Timestamp;
 
@@ -391,6 +391,14 @@ pub(crate) enum Fetch {
         after: Option<TimerKey>,
         limit: usize,
     },
+    /// What is over by now, among a few instances.
+    Expired {
+        retention: Arc<Retention>,
+        now: Timestamp,
+        after: Option<InstanceId>,
+        budget: usize,
+        limit: usize,
+    },
 }
 
 /// What was read.
@@ -400,6 +408,7 @@ pub(crate) enum Fetched {
     Messages(Vec<(u64, Event)>),
     Glimpse(Option<Glimpse>),
     Timers(Vec<TimerKey>),
+    Expired(Expired),
 }
 
 impl Fetch {
@@ -416,6 +425,15 @@ impl Fetch {
                 .map(Fetched::Messages),
             Self::Glimpse(id, detail) => store.glimpse_of(id, *detail).map(Fetched::Glimpse),
             Self::Timers { after, limit } => store.timers(*after, *limit).map(Fetched::Timers),
+            Self::Expired {
+                retention,
+                now,
+                after,
+                budget,
+                limit,
+            } => store
+                .expired(retention, *now, after.as_ref(), (*budget, *limit))
+                .map(Fetched::Expired),
         }
     }
 }

@@ -33,6 +33,7 @@ mod registered;
 #[cfg(feature = "testing")]
 mod rehearsal;
 mod residence;
+mod retention;
 mod scheduled;
 mod suspects;
 mod timers;
@@ -51,7 +52,7 @@ use crate::history::Letter;
 use crate::id::{InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::Problem;
-use crate::store::{InstanceKey, Op, Recovered, StatusDetail, Stored, TimerKey};
+use crate::store::{InstanceKey, Op, Recovered, Retention, StatusDetail, Stored, TimerKey};
 use crate::time::Timestamp;
 
 use self::hold::Hold;
@@ -59,6 +60,7 @@ use self::instance::{Body, Instance};
 use self::mailbox::Mail;
 use self::post::Post;
 use self::purge::Purges;
+use self::retention::Sweeper;
 use self::suspects::Suspects;
 use self::timers::Timers;
 use self::waiters::Waiters;
@@ -150,6 +152,15 @@ impl Default for Config {
     }
 }
 
+/// What holds for the instances of a hub, besides its bounds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    /// The version of those that are started without one.
+    pub(crate) default_version: String,
+    /// How long they are kept once they have ended.
+    pub(crate) retention: Arc<Retention>,
+}
+
 impl Config {
     fn full_commit(&self) -> Size {
         Size {
@@ -204,6 +215,8 @@ pub(crate) struct Engine<R> {
     written: u64,
     /// Instances that could not be read, and since when: their status says so.
     damaged: BTreeMap<InstanceKey, (Problem, Timestamp)>,
+    /// Has what has ended leave once its time is over.
+    sweeper: Sweeper,
 }
 
 /// An instance of which there is more than is read in one go, and what waits for it.
@@ -238,6 +251,8 @@ enum Want<R> {
     Suspect(ActivityKey),
     Load,
     Watch(Option<Arc<Snapshot>>, R),
+    /// Purged if its time is over.
+    Expire,
 }
 
 impl<R> Want<R> {
@@ -257,7 +272,8 @@ impl<R> Want<R> {
             | Self::Reported(..)
             | Self::Fire(_)
             | Self::Suspect(_)
-            | Self::Load => StatusDetail::NONE,
+            | Self::Load
+            | Self::Expire => StatusDetail::NONE,
         }
     }
 }
@@ -321,12 +337,17 @@ impl<R: Answer> Engine<R> {
             shortage: None,
             written: 0,
             damaged: BTreeMap::new(),
+            sweeper: Sweeper::new(Arc::default()),
         }
     }
 
-    /// The version of those that are started without one.
-    pub(crate) fn with_default_version(mut self, version: String) -> Self {
-        self.work.default_version = version;
+    pub(crate) fn with_rules(mut self, rules: Rules) -> Self {
+        let Rules {
+            default_version,
+            retention,
+        } = rules;
+        self.work.default_version = default_version;
+        self.sweeper = Sweeper::new(retention);
         self
     }
 
@@ -349,7 +370,8 @@ impl<R: Answer> Engine<R> {
             // What has arrived meanwhile is refused in a turn, after which it leaves.
             let gone =
                 |instance: &Instance<R>| instance.is_idle() && instance.last_commit <= durable;
-            if self.instances.get(&number).is_some_and(gone) {
+            if let Some(ended) = self.instances.get(&number).filter(|ended| gone(ended)) {
+                self.sweeper.ended(&ended.header);
                 self.forget(number);
             }
         }
@@ -357,6 +379,7 @@ impl<R: Answer> Engine<R> {
         self.load_some();
         self.fire_due();
         self.work.suspects.advance(now);
+        self.sweep();
     }
 
     /// Tells the time alone.
@@ -376,9 +399,14 @@ impl<R: Answer> Engine<R> {
 
     /// When it wants to be told the time again, if nothing else happens.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        self.work.registry.as_ref()?;
-        let dues = [self.work.timers.next_due(), self.work.suspects.deadline()];
-        dues.into_iter().flatten().min()
+        let of_worker = self.work.registry.as_ref().map(|_| {
+            let Work {
+                timers, suspects, ..
+            } = &self.work;
+            [timers.next_due(), suspects.deadline()]
+        });
+        let dues = of_worker.into_iter().flatten();
+        dues.chain([self.sweeper.deadline()]).flatten().min()
     }
 
     /// Whether there is something to do now without any input.

@@ -71,13 +71,20 @@ impl<R: Answer> Engine<R> {
             self.purges.waiting.push((header.id, meant, reply));
             return self.nudge();
         }
+        self.remove(header);
+        self.work.reply(reply, Response::Done);
+    }
+
+    /// Removes an instance that has ended, and is not in memory.
+    pub(super) fn remove(&mut self, header: Header) {
         self.work.announce(&header, LifecycleKind::Purged);
-        let id = header.id;
+        let Header {
+            id, number, status, ..
+        } = header;
         self.damaged.remove(&InstanceKey::Id(id.clone()));
         self.damaged.remove(&InstanceKey::Number(number));
         self.purges.purged(id.clone(), self.work.commit());
         self.work.ops.push(Op::Purge { id, number, status });
-        self.work.reply(reply, Response::Done);
     }
 
     /// Goes on with those that waited for their instance to leave memory.

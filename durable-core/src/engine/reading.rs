@@ -51,7 +51,7 @@ impl<R: Answer> Engine<R> {
     /// the store may lack what its commits under way are about, or have it in part.
     fn is_here(&self, fetch: &Fetch) -> bool {
         match fetch {
-            Fetch::Timers { .. } | Fetch::Messages { .. } => false,
+            Fetch::Timers { .. } | Fetch::Messages { .. } | Fetch::Expired { .. } => false,
             Fetch::Glimpse(id, _) => self.ids.contains_key(id) || self.purges.is_gone(id),
             Fetch::Instance { key, .. } => match self.here(key) {
                 Some(instance) => !self.can_be_loaded(instance),
@@ -62,7 +62,7 @@ impl<R: Answer> Engine<R> {
 
     fn go_on_here(&mut self, fetch: Fetch, wants: Vec<Want<R>>) {
         match fetch {
-            Fetch::Timers { .. } | Fetch::Messages { .. } => {}
+            Fetch::Timers { .. } | Fetch::Messages { .. } | Fetch::Expired { .. } => {}
             Fetch::Glimpse(id, _) => {
                 for want in wants {
                     self.look_at(&id, want);
@@ -116,6 +116,7 @@ impl<R: Answer> Engine<R> {
             }
             Ok(Fetched::Instance(stored)) => self.loaded(stored, wants),
             Ok(Fetched::Messages(messages)) => self.loaded_more(fetch, messages),
+            Ok(Fetched::Expired(found)) => self.swept(found),
             Err(error) => {
                 tracing::error!(%error, ?fetch, "cannot read from the store");
                 let (key, wants) = match fetch {
@@ -126,6 +127,10 @@ impl<R: Answer> Engine<R> {
                         (Some(InstanceKey::Number(*number)), wants)
                     }
                     Fetch::Glimpse(..) | Fetch::Timers { .. } => (None, wants),
+                    Fetch::Expired { .. } => {
+                        self.sweep_failed();
+                        (None, wants)
+                    }
                 };
                 if let Some(key) = &key {
                     self.note_damage(key, &error);
@@ -189,7 +194,7 @@ impl<R: Answer> Engine<R> {
                     self.work.suspects.pass(&key);
                     None
                 }
-                Want::Fire(_) | Want::Load => None,
+                Want::Fire(_) | Want::Load | Want::Expire => None,
             };
             if let Some(reply) = reply {
                 self.work.reply(reply, response.clone());

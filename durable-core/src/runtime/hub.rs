@@ -18,7 +18,7 @@ use super::lifecycle::{Lifecycle, LifecycleEvents};
 use super::shell::{Identity, Launched, Permit, Reply, ToEngine, launch};
 use super::verify::Verify;
 use super::worker::WorkerBuilder;
-use crate::engine::{Command, Config, Input, MAX_STEP, Response};
+use crate::engine::{Command, Config, Input, MAX_STEP, Response, Rules};
 use crate::id::InstanceId;
 #[cfg(feature = "simulation")]
 use crate::simulation::StoreHook;
@@ -28,7 +28,9 @@ use crate::store::kv::backend::KeyValue;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::kv::sled::{SledKv, SledOptions};
-use crate::store::{AcceptedLoss, Aside, Compacted, CopyError, HubStats, OpenError, StoreError};
+use crate::store::{
+    AcceptedLoss, Aside, Compacted, CopyError, HubStats, OpenError, Retention, StoreError,
+};
 
 /// A task hub: orchestrations and all that is known of them, in one directory.
 ///
@@ -462,7 +464,7 @@ impl std::fmt::Debug for Shared {
 #[derive(Clone, Debug)]
 pub struct TaskHubOptions {
     config: Config,
-    default_version: String,
+    rules: Rules,
     accept_loss: bool,
     patience: Duration,
     sled: SledOptions,
@@ -474,7 +476,7 @@ impl Default for TaskHubOptions {
     fn default() -> Self {
         Self {
             config: Config::default(),
-            default_version: String::new(),
+            rules: Rules::default(),
             accept_loss: false,
             patience: Duration::from_secs(5),
             sled: SledOptions::default(),
@@ -547,7 +549,35 @@ impl TaskHubOptions {
     /// at [`ctx.version()`](crate::OrchestrationContext::version).
     #[must_use]
     pub fn default_version(mut self, version: impl Into<String>) -> Self {
-        self.default_version = version.into();
+        self.rules.default_version = version.into();
+        self
+    }
+
+    /// How long instances are kept once they have ended, counted from their end by the clock. Default:
+    /// for ever.
+    ///
+    /// Those whose time is over are purged by themselves, as [`Client::purge`] would, with and without
+    /// a worker: some at a time, some thousands in a second at most, so that what runs is not held up.
+    /// It may take as long again as it takes to look at all instances, about 20 seconds for each
+    /// million, and then 20 times as long until they are looked at again (an hour at most). Nothing is
+    /// purged early, unless the clock is moved on. This is not part of the hub: it holds until it is closed, and for what has ended
+    /// before, too.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use std::time::Duration;
+    /// use durable_core::{Keep, Retention, TaskHub};
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 3600);
+    /// let retention = Retention::new(Keep::every(30 * DAY).failed(90 * DAY));
+    /// let hub = TaskHub::options().retention(retention).open_in_memory().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.rules.retention = Arc::new(retention);
         self
     }
 
@@ -711,23 +741,23 @@ impl TaskHubOptions {
         #[cfg(feature = "simulation")]
         if let Some(hook) = self.hook {
             let open = move |accept| Ok(Hooked::new(open_sled(accept)?, Arc::clone(&hook)));
-            let engine = (self.config, self.default_version);
+            let engine = (self.config, self.rules);
             return TaskHub::launch(open, path, engine, self.accept_loss, self.patience).await;
         }
         TaskHub::launch(
             open_sled,
             path,
-            (self.config, self.default_version),
+            (self.config, self.rules),
             self.accept_loss,
             self.patience,
         )
         .await
     }
 
-    /// The bounds, the default version, and how long a client waits at the bounds.
+    /// The bounds, the rules, and how long a client waits at the bounds.
     #[cfg(feature = "testing")]
-    pub(crate) fn into_parts(self) -> (Config, String, Duration) {
-        (self.config, self.default_version, self.patience)
+    pub(crate) fn into_parts(self) -> (Config, Rules, Duration) {
+        (self.config, self.rules, self.patience)
     }
 
     /// Opens a hub in memory.
@@ -737,7 +767,7 @@ impl TaskHubOptions {
     /// See [`TaskHub::in_memory`].
     pub async fn open_in_memory(self) -> Result<TaskHub, OpenError> {
         let open = |_| Ok(MemoryKv::default());
-        let engine = (self.config, self.default_version);
+        let engine = (self.config, self.rules);
         TaskHub::launch(open, "memory".into(), engine, false, self.patience).await
     }
 }
@@ -746,7 +776,7 @@ impl TaskHub {
     async fn launch<K: KeyValue>(
         open_kv: impl Fn(bool) -> Result<K, OpenError> + Send + 'static,
         path: PathBuf,
-        (config, default_version): (Config, String),
+        (config, rules): (Config, Rules),
         accept_loss: bool,
         patience: Duration,
     ) -> Result<Self, OpenError> {
@@ -757,7 +787,7 @@ impl TaskHub {
             drop(loss.map(|loss| noted.set(loss)));
             Ok(store)
         };
-        let launched = launch(open, config, default_version).await?;
+        let launched = launch(open, config, rules).await?;
         let loss = accepted.get().cloned();
         let admission = Admission::new(config.max_payload, patience);
         let new_id = Box::new(InstanceId::generate);

@@ -25,7 +25,9 @@ use super::lifecycle::Lifecycle;
 use super::room::{Room, SEALED_AHEAD};
 use super::space::SpaceGuard;
 use super::verify::{Order, Verifier};
-use crate::engine::{Answer, Config, Effect, Engine, Fetch, Input, Response, Sealed, ToCommit};
+use crate::engine::{
+    Answer, Config, Effect, Engine, Fetch, Input, Response, Rules, Sealed, ToCommit,
+};
 use crate::id::InstanceNumber;
 use crate::replay::{ForeignWake, note_locations};
 use crate::store::{Aside, OpenError, SigningKey, Store, StoreError};
@@ -118,7 +120,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(super) async fn launch<S: Store>(
     open: impl FnOnce() -> Result<S, OpenError> + Send + 'static,
     config: Config,
-    default_version: String,
+    rules: Rules,
 ) -> Result<Launched, OpenError> {
     note_locations();
     let (opened, is_open) = oneshot::channel();
@@ -136,7 +138,7 @@ pub(super) async fn launch<S: Store>(
             let _ends = ends;
             match open() {
                 Ok(store) => {
-                    let engine = (config, default_version, lifecycle);
+                    let engine = (config, rules, lifecycle);
                     run(store, engine, inbox, inputs, jobs, condition, opened);
                 }
                 Err(error) => drop(opened.send(Err(error))),
@@ -196,7 +198,7 @@ pub(super) fn died() -> OpenError {
 
 fn run<S: Store>(
     store: S,
-    (config, default_version, lifecycle): (Config, String, Lifecycle),
+    (config, rules, lifecycle): (Config, Rules, Lifecycle),
     inbox: Inbox,
     inputs: Receiver<ToEngine>,
     jobs: Jobs,
@@ -228,7 +230,7 @@ fn run<S: Store>(
         hub: recovered.hub,
     };
     let engine = Engine::new(config, recovered, foreign_wakes(inbox))
-        .with_default_version(default_version)
+        .with_rules(rules)
         .with_listeners(lifecycle.listeners());
     let committer = std::thread::Builder::new()
         .name("durable-commit".into())

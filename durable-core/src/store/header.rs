@@ -140,6 +140,31 @@ impl Header {
 }
 
 #[cfg(test)]
+impl Header {
+    /// Some instance of this orchestrator.
+    pub(crate) fn of_test(name: &str, status: RuntimeStatus) -> Self {
+        Self {
+            kind: Kind::Orchestration,
+            id: InstanceId::new("x").expect("valid"),
+            number: InstanceNumber(0),
+            execution: ExecutionId::default(),
+            name: name.to_owned(),
+            version: String::new(),
+            status,
+            created: Timestamp(0),
+            updated: Timestamp(0),
+            turns: 1,
+            custom_status: None,
+            problem: None,
+            parent: None,
+            tags: Tags::new(),
+            suspended: None,
+            scheduled: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::CallId;

@@ -14,6 +14,7 @@ mod header;
 pub(crate) mod kv;
 mod loss;
 mod query;
+mod retention;
 mod stats;
 mod turns;
 mod verification;
@@ -35,6 +36,7 @@ pub use header::RuntimeStatus;
 pub(crate) use header::{Header, HeaderSize, Kind, Scheduled};
 pub use loss::AcceptedLoss;
 pub(crate) use query::{Count, Filter, List, Listed};
+pub use retention::{Keep, Retention};
 pub use stats::HubStats;
 pub(crate) use turns::{ReadTurns, TurnPlace, TurnsRead};
 pub use verification::{Damage, DamageKind, Verification};
@@ -265,6 +267,16 @@ impl Glimpse {
     }
 }
 
+/// Instances that have ended and whose time is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Expired {
+    pub(crate) due: Vec<InstanceId>,
+    /// When the first of the others that were looked at is due.
+    pub(crate) earliest: Option<Timestamp>,
+    /// The last one that was looked at, if there may be more.
+    pub(crate) last: Option<InstanceId>,
+}
+
 /// Where a store stands when it is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recovered {
@@ -378,6 +390,16 @@ pub(crate) trait Store: Aside {
 
     /// At most `limit` timers later than `after` (from the first if `None`), in order.
     fn timers(&self, after: Option<TimerKey>, limit: usize) -> Result<Vec<TimerKey>, StoreError>;
+
+    /// The first instances behind `after` that have ended and whose time is over `now`: among so many
+    /// that are looked at, at most so many.
+    fn expired(
+        &self,
+        retention: &Retention,
+        now: Timestamp,
+        after: Option<&InstanceId>,
+        bounds: (usize, usize),
+    ) -> Result<Expired, StoreError>;
 
     /// Called once, after the last sync.
     fn close(&self) -> Result<(), StoreError>;

@@ -279,11 +279,11 @@ impl TestHubBuilder {
             parts,
         } = self;
         let test = Handle::try_current().map_err(|_| WorkerError::NoRuntime)?;
-        let (config, default_version, patience) = options.shadow_execution(true).into_parts();
+        let (config, rules, patience) = options.shadow_execution(true).into_parts();
         let stage = Stage::default();
         let lockstep = lockstep::launch(Setup {
             config,
-            default_version,
+            rules,
             patience,
             seed,
             start: Timestamp::from_system(start),

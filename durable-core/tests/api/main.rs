@@ -33,6 +33,7 @@ mod progress;
 mod purge;
 mod query;
 mod restart;
+mod retention;
 mod retries;
 mod scheduled;
 #[cfg(feature = "simulation")]

@@ -429,7 +429,7 @@ fn open(
     Ok(Opened {
         store: Arc::new(store),
         engine: Engine::new(setup.config, recovered, wakes)
-            .with_default_version(setup.default_version.clone())
+            .with_rules(setup.rules.clone())
             .with_listeners(lifecycle.listeners()),
         identity,
         durable,

@@ -29,7 +29,7 @@ use super::hub::TaskHub;
 use super::inbox::Inbox;
 use super::lifecycle::Lifecycle;
 use super::shell::{CloseOnDrop, Identity, Launched, died, no_thread};
-use crate::engine::Config;
+use crate::engine::{Config, Rules};
 use crate::id::InstanceId;
 use crate::replay::note_locations;
 use crate::store::OpenError;
@@ -47,7 +47,7 @@ pub(crate) type MemoryStore = KvStore<MemoryKv>;
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) config: Config,
-    pub(crate) default_version: String,
+    pub(crate) rules: Rules,
     /// How long a client waits to be let in, by the real clock.
     pub(crate) patience: Duration,
     pub(crate) seed: u64,

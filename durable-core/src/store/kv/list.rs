@@ -10,7 +10,10 @@ use super::sparse::{self, Rarity};
 use super::verify::Tally;
 use super::{keys, read};
 use crate::id::{InstanceId, InstanceNumber};
-use crate::store::{Count, Glimpse, Header, List, Listed, StatusDetail, StoreError};
+use crate::store::{
+    Count, Expired, Glimpse, Header, List, Listed, Retention, StatusDetail, StoreError,
+};
+use crate::time::Timestamp;
 
 /// Bytes of headers that are looked at for one page.
 const MAX_BYTES: usize = 4 << 20;
@@ -107,24 +110,68 @@ fn rare(kv: &impl KeyValue, list: &List, rarities: &[Rarity]) -> Result<Candidat
     })
 }
 
+/// Looks for instances whose time is over.
+pub(super) fn expired(
+    kv: &impl KeyValue,
+    retention: &Retention,
+    now: Timestamp,
+    after: Option<&InstanceId>,
+    (budget, limit): (usize, usize),
+) -> Result<Expired, StoreError> {
+    let mut expired = Expired::default();
+    expired.last = scan(kv, "", after, budget, &mut |id, header| {
+        // One that cannot be read is kept.
+        match header.and_then(|header| retention.due(&header)) {
+            Some(due) if due <= now => expired.due.push(id),
+            Some(due) => {
+                let first = expired.earliest.map_or(due, |earliest| earliest.min(due));
+                expired.earliest = Some(first);
+            }
+            None => {}
+        }
+        expired.due.len() < limit
+    })?;
+    Ok(expired)
+}
+
 /// Those whose headers match, or cannot be read at once.
 pub(super) fn headers(kv: &impl KeyValue, list: &List) -> Result<Candidates, StoreError> {
-    let prefix = [&keys::headers(), list.filter.id_prefix.as_bytes()].concat();
-    let behind = |id: &InstanceId| keys::end_of(&keys::header(id));
-    let from = list
-        .after
-        .as_ref()
-        .map_or_else(Vec::new, behind)
-        .max(prefix.clone());
-    let mut found = Candidates::default();
+    let mut candidates = Vec::new();
+    let (prefix, after) = (&list.filter.id_prefix, list.after.as_ref());
+    let more_behind = scan(kv, prefix, after, list.budget, &mut |id, header| {
+        let matches = |header: &Header| list.filter.matches(header);
+        if header.as_ref().is_none_or(matches) {
+            candidates.push(Candidate { id, header });
+        }
+        candidates.len() < list.limit
+    })?;
+    Ok(Candidates {
+        candidates,
+        last: more_behind,
+    })
+}
+
+/// Shows headers in order, at most so many; without the header where it cannot be read at once. Says
+/// which one was the last if there are more. `visit` says whether it wants another.
+fn scan(
+    kv: &impl KeyValue,
+    prefix: &str,
+    after: Option<&InstanceId>,
+    budget: usize,
+    visit: &mut dyn FnMut(InstanceId, Option<Header>) -> bool,
+) -> Result<Option<InstanceId>, StoreError> {
+    let prefix = [&keys::headers(), prefix.as_bytes()].concat();
+    let behind = |id| keys::end_of(&keys::header(id));
+    let from = after.map_or_else(Vec::new, behind).max(prefix.clone());
     let (mut looked, mut bytes, mut previous) = (0, 0, RecordKey::new());
+    let (mut wanted, mut last) = (true, None);
     kv.scan(&from, &keys::end_of(&prefix), &mut |key, value| {
         let record = name(key);
         if previous == record {
             return ControlFlow::Continue(());
         }
-        if looked >= list.budget || bytes >= MAX_BYTES || found.candidates.len() >= list.limit {
-            found.last = keys::parse_header(&previous);
+        if looked >= budget || bytes >= MAX_BYTES || !wanted {
+            last = keys::parse_header(&previous);
             return ControlFlow::Break(());
         }
         // Other keys are nobody's; `verify` notes them.
@@ -137,16 +184,10 @@ pub(super) fn headers(kv: &impl KeyValue, list: &List) -> Result<Candidates, Sto
         previous.extend_from_slice(record);
         let whole = Partial::begin(key, value).and_then(Partial::finish);
         let header = whole.and_then(|(key, body)| read::decode::<Header>(&key, &body));
-        let header = header.ok();
-        if header
-            .as_ref()
-            .is_none_or(|header| list.filter.matches(header))
-        {
-            found.candidates.push(Candidate { id, header });
-        }
+        wanted = visit(id, header.ok());
         ControlFlow::Continue(())
     })?;
-    Ok(found)
+    Ok(last)
 }
 
 /// What is shown of one that has ended.

@@ -38,10 +38,11 @@ use crate::id::{InstanceId, InstanceNumber};
 #[cfg(any(test, feature = "simulation", feature = "testing"))]
 use crate::store::Header;
 use crate::store::{
-    Aside, Children, Compacted, CopyError, Count, FindChildren, Glimpse, HubStats, InstanceKey,
-    List, Listed, Op, OpenError, Pause, ReadTurns, Recovered, SigningKey, StatusDetail, Store,
-    StoreError, Stored, TimerKey, TurnsRead, Verification,
+    Aside, Children, Compacted, CopyError, Count, Expired, FindChildren, Glimpse, HubStats,
+    InstanceKey, List, Listed, Op, OpenError, Pause, ReadTurns, Recovered, Retention, SigningKey,
+    StatusDetail, Store, StoreError, Stored, TimerKey, TurnsRead, Verification,
 };
+use crate::time::Timestamp;
 
 /// The store over the engine `K`.
 #[derive(Debug)]
@@ -309,6 +310,16 @@ impl<K: KeyValue> Store for KvStore<K> {
 
     fn timers(&self, after: Option<TimerKey>, limit: usize) -> Result<Vec<TimerKey>, StoreError> {
         read::timers(&self.kv, after, limit)
+    }
+
+    fn expired(
+        &self,
+        retention: &Retention,
+        now: Timestamp,
+        after: Option<&InstanceId>,
+        bounds: (usize, usize),
+    ) -> Result<Expired, StoreError> {
+        list::expired(&self.kv, retention, now, after, bounds)
     }
 
     fn close(&self) -> Result<(), StoreError> {
