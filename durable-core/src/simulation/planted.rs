@@ -110,15 +110,12 @@ pub enum Planted {
     MissNews,
     /// That a problem is gone is not announced.
     ForgetUnblocked,
-<<<<<<< HEAD
     /// Only the first attempt at a child is purged with its parent.
     LeaveTriedChildren,
-=======
     /// What has ended is kept half as long as it must be.
     ExpireEarly,
     /// What has ended is not purged when its time is over.
     ForgetExpiry,
->>>>>>> e61b8eb (Retention: what has ended is purged by itself when its time is over)
 }
 
 impl Planted {
