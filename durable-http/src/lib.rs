@@ -81,6 +81,7 @@ mod clock;
 mod error;
 mod history;
 mod layer;
+mod lenient;
 mod links;
 mod models;
 mod query;
@@ -92,6 +93,7 @@ pub use api::HttpApi;
 pub use auth::{Access, Action, Actions, Verdict};
 pub use builder::{BuildError, HttpApiBuilder};
 pub use layer::{HttpApiLayer, HttpApiMiddleware};
+pub use lenient::Lenient;
 pub use links::path_segment;
 pub use response::{CheckStatusResponse, ResponseBody, StatusResponse, WaitResponse};
 

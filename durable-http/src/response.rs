@@ -59,6 +59,11 @@ pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Respo
     }
 }
 
+/// JSON text.
+pub(crate) fn json_ok(text: String) -> Response<ResponseBody> {
+    json_text(StatusCode::OK, text.into_bytes())
+}
+
 fn json_text(status: StatusCode, body: Vec<u8>) -> Response<ResponseBody> {
     let mut response = finish(status, ResponseBody(Full::new(body.into())));
     response.headers_mut().insert(

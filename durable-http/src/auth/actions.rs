@@ -33,6 +33,8 @@ pub enum Action {
     Purge,
     /// See which instances there are.
     List,
+    /// See what can be asked for: the API's own description.
+    Describe,
 }
 
 /// A set of [`Action`]s.
@@ -76,8 +78,10 @@ impl Actions {
     pub const PURGE: Self = Self::one(Action::Purge);
     /// [`Action::List`].
     pub const LIST: Self = Self::one(Action::List);
+    /// [`Action::Describe`].
+    pub const DESCRIBE: Self = Self::one(Action::Describe);
     /// All of them.
-    pub const ALL: Self = Self((1 << (Action::List as u16 + 1)) - 1);
+    pub const ALL: Self = Self((1 << (Action::Describe as u16 + 1)) - 1);
 
     const fn one(action: Action) -> Self {
         Self(1 << action as u16)
@@ -121,6 +125,6 @@ mod tests {
         assert_eq!(Actions::START.bits(), 1);
         assert_eq!((Actions::STATUS | Actions::OUTPUT).bits(), 0b1010);
         assert_eq!(Actions::TERMINATE.bits(), 1 << 6);
-        assert_eq!(Actions::ALL.bits(), (1 << 13) - 1);
+        assert_eq!(Actions::ALL.bits(), (1 << 14) - 1);
     }
 }

@@ -1,6 +1,7 @@
 //! What is served, route by route: the table in [`table`], what all routes have in common in
 //! [`exchange`], and what each does in a file of its own.
 
+mod describe;
 mod exchange;
 mod filter;
 mod list;

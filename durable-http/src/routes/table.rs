@@ -16,6 +16,7 @@ pub(super) enum Route {
     List,
     Purge { id: String },
     PurgeAll,
+    Describe,
 }
 
 impl Route {
@@ -42,6 +43,7 @@ impl Route {
             ("GET" | "HEAD", ["instances"]) => Self::List,
             ("DELETE", ["instances", _]) => Self::Purge { id: segment(1) },
             ("DELETE", ["instances"]) => Self::PurgeAll,
+            ("GET" | "HEAD", ["openapi.json"]) => Self::Describe,
             ("POST", ["instances", _, "suspend"]) => Self::Suspend { id: segment(1) },
             ("POST", ["instances", _, "resume"]) => Self::Resume { id: segment(1) },
             // Not served yet: POST instances/{id}/rewind and restart, and all of entities.
@@ -59,6 +61,7 @@ impl Route {
             Self::Resume { .. } => Action::Resume,
             Self::List => Action::List,
             Self::Purge { .. } | Self::PurgeAll => Action::Purge,
+            Self::Describe => Action::Describe,
         }
     }
 
@@ -71,7 +74,7 @@ impl Route {
             | Self::Suspend { id }
             | Self::Resume { id }
             | Self::Purge { id } => Some(id),
-            Self::List | Self::PurgeAll => None,
+            Self::List | Self::PurgeAll | Self::Describe => None,
         }
     }
 
@@ -85,7 +88,87 @@ impl Route {
             | Self::Resume { .. }
             | Self::List
             | Self::Purge { .. }
-            | Self::PurgeAll => None,
+            | Self::PurgeAll
+            | Self::Describe => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A new one does not compile until it is here.
+    fn number(route: &Route) -> u8 {
+        match route {
+            Route::Start { id: None, .. } => 0,
+            Route::Start { id: Some(_), .. } => 1,
+            Route::Status { .. } => 2,
+            Route::Raise { .. } => 3,
+            Route::Terminate { .. } => 4,
+            Route::Suspend { .. } => 5,
+            Route::Resume { .. } => 6,
+            Route::List => 7,
+            Route::Purge { .. } => 8,
+            Route::PurgeAll => 9,
+            Route::Describe => 10,
+        }
+    }
+    const ROUTES: u8 = 11;
+
+    /// Every route is described, and what is described is a route.
+    #[test]
+    fn the_description_is_that_of_the_table() {
+        let document: Value = serde_json::from_str(super::super::describe::DOCUMENT).expect("JSON");
+        let mut described = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().expect("paths") {
+            let segments: Vec<_> = path.split('/').skip(1).map(str::to_owned).collect();
+            for method in ["get", "post", "put", "patch", "delete", "options"] {
+                let named = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+                let route = Route::find(&named, &segments);
+                let is_described = operations.get(method).is_some();
+                assert_eq!(route.is_some(), is_described, "{method} {path}");
+                described.extend(route.as_ref().map(number));
+            }
+            check_parameters(&document, path, operations);
+        }
+        assert!(described.into_iter().eq(0..ROUTES));
+    }
+
+    /// What stands in a path is a parameter of each of its operations, and every reference leads
+    /// somewhere.
+    fn check_parameters(document: &Value, path: &str, operations: &Value) {
+        for (method, operation) in operations.as_object().expect("operations") {
+            let parameters = operation["parameters"].as_array();
+            let named = parameters.into_iter().flatten().map(|parameter| {
+                let parameter = match parameter["$ref"].as_str() {
+                    Some(to) => document.pointer(&to[1..]).expect(to),
+                    None => parameter,
+                };
+                (parameter["in"] == "path")
+                    .then(|| format!("{{{}}}", parameter["name"].as_str().expect("a name")))
+            });
+            let named: BTreeSet<_> = named.flatten().collect();
+            let segments = path.split('/').map(str::to_owned);
+            let in_path: BTreeSet<_> = segments.filter(|name| name.starts_with('{')).collect();
+            assert_eq!(in_path, named, "{method} {path}");
+        }
+        let mut rest = vec![operations];
+        while let Some(value) = rest.pop() {
+            if let Some(to) = value.get("$ref").and_then(Value::as_str) {
+                assert!(document.pointer(&to[1..]).is_some(), "{to}");
+            }
+            rest.extend(
+                value
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|object| object.values()),
+            );
+            rest.extend(value.as_array().into_iter().flatten());
         }
     }
 }

@@ -306,3 +306,16 @@ impl Body for Announced {
         http_body::SizeHint::with_exact(self.0)
     }
 }
+
+#[tokio::test]
+async fn an_input_that_was_written_twice_is_read_by_whoever_allows_it() {
+    let world = world().await;
+    for (body, input) in [("[1, 2]", json!([1, 2])), ("\"[1, 2]\"", json!("[1, 2]"))] {
+        let uri = "/orchestrators/lenient?timeout=20";
+        let reply = world.admin(Method::POST, uri, body).await;
+        assert_eq!((reply.status, reply.json()), (StatusCode::OK, json!(3)));
+        let listed = world.admin(Method::GET, "/instances", "").await.json();
+        let shown = |status: &Value| status["name"] == "lenient" && status["input"] == input;
+        assert!(listed.as_array().is_some_and(|all| all.iter().any(shown)));
+    }
+}

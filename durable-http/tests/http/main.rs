@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod fuzz;
 mod helpers;
 mod history;
 mod links;

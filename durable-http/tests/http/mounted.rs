@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use durable_http::{HttpApiLayer, HttpApiMiddleware};
+use http::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -196,5 +197,27 @@ impl Server {
         let read = stream.read_to_end(&mut reply);
         let _ = tokio::time::timeout(Duration::from_secs(10), read).await;
         String::from_utf8(reply).expect("UTF-8")
+    }
+}
+
+#[tokio::test]
+async fn the_description_says_where_it_is_mounted() {
+    for (api, base) in [
+        (None, "/runtime/webhooks/durabletask"),
+        (
+            Some("https://api.example.com/x"),
+            "https://api.example.com/x/runtime/webhooks/durabletask",
+        ),
+    ] {
+        let world = world_with(|builder| match api {
+            Some(url) => builder.admin_key(KEY).public_url(url),
+            None => builder.admin_key(KEY),
+        })
+        .await;
+        let reply = world.admin(Method::GET, "/openapi.json", "").await;
+        assert_eq!(reply.status, StatusCode::OK);
+        let document = reply.json();
+        assert_eq!(document["openapi"], "3.1.0");
+        assert_eq!(document["servers"][0]["url"], base);
     }
 }

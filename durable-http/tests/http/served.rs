@@ -5,10 +5,11 @@ use http::{Method, StatusCode};
 
 use crate::world::{KEY, world_with};
 
-const ROUTES: [(Method, &str, &str, Actions); 9] = [
+const ROUTES: [(Method, &str, &str, Actions); 10] = [
     (Method::POST, "/orchestrators/echo", "1", Actions::START),
     (Method::GET, "/instances/w", "", Actions::STATUS),
     (Method::GET, "/instances", "", Actions::LIST),
+    (Method::GET, "/openapi.json", "", Actions::DESCRIBE),
     (
         Method::POST,
         "/instances/w/raiseEvent/Other",
@@ -38,6 +39,7 @@ async fn what_is_not_served_is_not_there_for_anybody() {
         Action::Start,
         Action::Status,
         Action::List,
+        Action::Describe,
         Action::Raise,
         Action::Suspend,
         Action::Resume,

@@ -8,7 +8,7 @@ use durable_core::{
     Client, EventError, OrchestrationContext, OrchestrationStatus, Progress, TaskHub, Worker,
     activity, orchestrator,
 };
-use durable_http::{HttpApi, HttpApiBuilder, ResponseBody};
+use durable_http::{HttpApi, HttpApiBuilder, Lenient, ResponseBody};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -47,7 +47,8 @@ pub(crate) async fn world_on(
         .register::<copy>()
         .register::<copies>()
         .register::<twice>()
-        .register::<tour>();
+        .register::<tour>()
+        .register::<lenient>();
     let worker = worker.start().await.expect("a worker");
     let client = hub.client();
     let api = rules(HttpApi::builder(client.clone())).build();
@@ -76,6 +77,12 @@ pub(crate) async fn wait(ctx: OrchestrationContext, _input: Value) -> Result<Val
 #[orchestrator]
 pub(crate) async fn fail(message: String) -> Result<(), std::io::Error> {
     Err(std::io::Error::other(message))
+}
+
+/// Returns the numbers of a client that may have written them twice.
+#[orchestrator]
+pub(crate) async fn lenient(Lenient(numbers): Lenient<Vec<u32>>) -> u32 {
+    numbers.into_iter().sum()
 }
 
 /// Says how far it has come, and then has enough of it.
