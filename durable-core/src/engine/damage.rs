@@ -4,16 +4,17 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::engine::driver::{Driver, id, raise, terminate};
+use crate::engine::driver::{Driver, id, raise, request, terminate};
 use crate::engine::timing::{Sleeps, Tries, end, failure, start, start_worker};
-use crate::engine::{Command, Input, Response};
+use crate::engine::{Begin, Command, Input, Response, StartRequest};
 use crate::history::Event;
 use crate::id::{CallId, ExecutionId, InstanceNumber};
+use crate::orchestrator::Orchestrator as _;
 use crate::payload::Payload;
 use crate::store::kv::KvStore;
 use crate::store::kv::backend::{KeyValue as _, Write};
 use crate::store::kv::memory::MemoryKv;
-use crate::store::{Attempts, Header, Op, RuntimeStatus, Store as _, TimerKey};
+use crate::store::{Attempts, Header, Op, RuntimeStatus, Scheduled, Store as _, TimerKey};
 use crate::time::Timestamp;
 
 type Pair = (Vec<u8>, Vec<u8>);
@@ -60,6 +61,10 @@ fn sample() -> MemoryKv {
         assert!(matches!(raised, Response::Done), "{raised:?}");
     }
     driver.ask(start::<Sleeps>("pending", Payload::NULL));
+    driver.ask(Command::Start(StartRequest {
+        begin: Begin::At(Timestamp(u64::MAX)),
+        ..request("later", Sleeps::NAME)
+    }));
     driver.finish();
     driver.kv
 }
@@ -187,6 +192,7 @@ fn the_loss_of_everything_of_an_instance_is_noticed() {
         b"sleeps",
         b"waits",
         b"pending",
+        b"later",
         b"tries",
     ] {
         let number = number(name);
@@ -288,6 +294,23 @@ fn mistakes(kv: &MemoryKv) -> Vec<(&'static str, Op)> {
         ),
         ("timer of call", Op::RemoveTimer(timer("sleeps"))),
         ("timer of call", Op::RemoveTimer(timer("tries"))),
+        ("timer of call", Op::RemoveTimer(timer("later"))),
+        (
+            "nothing explains",
+            put_header("later", |header| {
+                header.scheduled = header.scheduled.map(|scheduled| Scheduled {
+                    due: true,
+                    ..scheduled
+                });
+            }),
+        ),
+        (
+            "active set",
+            Op::SetActive {
+                number: header("later").number,
+                active: true,
+            },
+        ),
         (
             "attempts at call",
             Op::PutAttempts {

@@ -233,11 +233,31 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Stops in good order: nothing new is begun, activities that run may finish and are recorded.
-    /// After the [timeout](WorkerBuilder::shutdown_timeout) those that still run are dropped; they
-    /// run again under the next worker. Orchestrations go on then, too.
+    /// Stops in good order, as before a deploy: no attempt at an activity begins any more, those that run
+    /// may finish and are recorded. After the [timeout](WorkerBuilder::shutdown_timeout) those that still
+    /// run are told so by their [tokens](crate::CancellationToken) and dropped; they run again under the
+    /// next worker, and that counts as no failure.
     ///
-    /// Returns how many activities were dropped.
+    /// No instance is lost or fails by it: the hub takes starts and events as ever, and whatever is not
+    /// done yet goes on with the next worker, of this process or another.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+    /// use std::time::Duration;
+    /// use durable_core::TaskHub;
+    ///
+    /// let hub = TaskHub::in_memory().await?;
+    /// let worker = hub.worker().shutdown_timeout(Duration::from_secs(20)).start().await?;
+    /// // At SIGTERM:
+    /// let dropped = worker.shutdown().await;
+    /// hub.close().await?;
+    /// println!("{dropped} attempts will be made again");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Returns how many attempts were dropped.
     pub async fn shutdown(mut self) -> usize {
         self.tell(Input::WorkerDraining);
         self.runner.draining.cancel();

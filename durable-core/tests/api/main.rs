@@ -20,6 +20,7 @@ mod divergence;
 mod failing;
 mod families;
 mod history;
+mod hubs;
 mod inline;
 mod kit;
 mod lifecycle;

@@ -135,6 +135,41 @@ async fn no_worker_needs_to_be_there_then() {
     check_waits(&hub, "never", RuntimeStatus::Pending, 1).await;
 }
 
+/// Few are in memory at a time, and all of them begin.
+#[tokio::test]
+async fn many_of_one_time_begin_all() {
+    let place = Place::new();
+    let few = TaskHub::options().max_live_instances(20);
+    let hub = place.open_with(few.clone()).await;
+    let client = hub.client();
+    let first = client.start_orchestration::<report>(0).id("first");
+    first.start_after(Duration::from_millis(300)).await.unwrap();
+    let begin = status(&hub, "first").await.scheduled_start().unwrap();
+    let starts = (1..1_000).map(|n| {
+        let start = client.start_orchestration::<report>(usize::from(n % 2 == 0));
+        let start = start.id(format!("r{n}")).start_at(begin);
+        async { start.await.unwrap() }
+    });
+    let instances = futures_util::future::join_all(starts).await;
+    for instance in instances.iter().skip(1).step_by(2) {
+        instance.raise_event("go", "x").await.unwrap();
+    }
+    drop((instances, client));
+    soon(hub.close()).await.unwrap();
+
+    let hub = place.open_with(few).await;
+    let mut events = hub.subscribe();
+    let worker = hub.worker().register::<report>().start().await.unwrap();
+    for _ in 0..2 * 1_000 {
+        let event = soon(events.next()).await.unwrap().unwrap();
+        assert!(event.happened_at() >= begin, "{event:?}");
+    }
+    let completed = hub.stats().await.unwrap();
+    assert_eq!(completed.with_status(RuntimeStatus::Completed), 1_000);
+    assert!(hub.verify().await.unwrap().is_sound());
+    worker.shutdown().await;
+}
+
 #[tokio::test]
 async fn what_waits_can_be_found_and_ended() {
     on_both(async |hub| {

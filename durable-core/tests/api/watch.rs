@@ -180,6 +180,27 @@ async fn a_problem_is_news() {
     .await;
 }
 
+/// What does not come is not waited for.
+#[tokio::test]
+async fn a_test_is_told_that_nothing_follows() {
+    let mut hub = TestHub::builder()
+        .register::<counts>()
+        .start()
+        .await
+        .unwrap();
+    start(hub.task_hub(), "c", 1).await;
+    hub.restart_with(TestHub::builder()).await.unwrap();
+    let client = hub.client();
+    go(&client, "c").await;
+    let mut watch = client.watch("c");
+    let blocked = |status: &OrchestrationStatus| status.problem().is_some();
+    while !blocked(&soon(watch.next()).await.unwrap().unwrap()) {}
+    let stuck = soon(watch.next()).await;
+    assert!(matches!(stuck, Err(HubError::Stuck { .. })), "{stuck:?}");
+    let stuck = soon(client.wait_for("c", shows(1))).await;
+    assert!(matches!(stuck, Err(HubError::Stuck { .. })), "{stuck:?}");
+}
+
 #[tokio::test]
 async fn another_of_its_id_is_not_shown() {
     on_both(async |hub| {
