@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) max_history_size: usize,
     pub(crate) max_wait_time: Duration,
     pub(crate) served: Actions,
+    pub(crate) streams: Arc<tokio::sync::Semaphore>,
+    pub(crate) max_stream_time: Duration,
 }
 
 impl HttpApi {

@@ -1,11 +1,13 @@
 //! Building an [`HttpApi`].
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use durable_core::Client;
 use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
+use tokio::sync::Semaphore;
 
 use crate::api::{HttpApi, Inner};
 use crate::auth::{Access, Actions, AdminKeys, Hook, Own, Rules, Signer, Verdict};
@@ -31,6 +33,8 @@ pub struct HttpApiBuilder {
     max_history_size: usize,
     max_wait_time: Duration,
     served: Actions,
+    max_streams: usize,
+    max_stream_time: Duration,
 }
 
 impl HttpApiBuilder {
@@ -53,6 +57,8 @@ impl HttpApiBuilder {
             max_history_size: 16 * 1024 * 1024,
             max_wait_time: Duration::from_secs(5 * 60),
             served: Actions::ALL,
+            max_streams: 1_000,
+            max_stream_time: Duration::from_secs(60 * 60),
         }
     }
 
@@ -182,6 +188,20 @@ impl HttpApiBuilder {
         self
     }
 
+    /// The most streams of events (`GET instances/{id}/events`) at a time; one more is answered 503 with
+    /// `Retry-After`. Default: 1,000.
+    pub fn max_event_streams(mut self, streams: usize) -> Self {
+        self.max_streams = streams;
+        self
+    }
+
+    /// After how long a stream of events ends at its next event or moment of silence: then its client
+    /// asks again, and it is looked at again whether it may. Default: 1 hour.
+    pub fn max_event_stream_time(mut self, time: Duration) -> Self {
+        self.max_stream_time = time;
+        self
+    }
+
     /// The most bytes a request's body may have. Default: 2 MiB, as the hub's own limit.
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.limits.bytes = bytes;
@@ -248,6 +268,8 @@ impl HttpApiBuilder {
             max_history_size: self.max_history_size,
             max_wait_time: self.max_wait_time,
             served: self.served,
+            streams: Arc::new(Semaphore::new(self.max_streams.min(Semaphore::MAX_PERMITS))),
+            max_stream_time: self.max_stream_time,
         }))
     }
 }

@@ -29,7 +29,8 @@
 //! # Waiting, histories, and less than everything
 //!
 //! A start with `timeout` (in seconds) answers with the bare output if the instance completes in that
-//! time; a status with `timeout` waits as long for the end. `showHistory` shows what has happened in an
+//! time; a status with `timeout` waits as long for the end. `GET instances/{id}/events` sends the status
+//! as server-sent events, again whenever there is news, until the end. `showHistory` shows what has happened in an
 //! instance (for whoever may do [`Action::History`]), in the form of Durable Functions;
 //! [`serve`](HttpApiBuilder::serve) leaves routes out. For a program's own routes there are
 //! [`status_response`](HttpApi::status_response),
@@ -79,6 +80,7 @@ mod body;
 mod builder;
 mod clock;
 mod error;
+mod events;
 mod history;
 mod layer;
 mod lenient;

@@ -19,12 +19,25 @@ use serde::Serialize;
 
 use crate::api::HttpApi;
 use crate::error::ApiError;
+use crate::events::EventStream;
 use crate::links::{LinkOptions, legal};
 use crate::models::{Shown, StatusObject};
 
-/// The body of every answer: JSON, or nothing.
-#[derive(Clone, Debug, Default)]
-pub struct ResponseBody(Full<Bytes>);
+/// The body of every answer: JSON, or nothing, or a stream of server-sent events.
+#[derive(Debug, Default)]
+pub struct ResponseBody(Content);
+
+#[derive(Debug)]
+enum Content {
+    Whole(Full<Bytes>),
+    Events(EventStream),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Whole(Full::default())
+    }
+}
 
 impl Body for ResponseBody {
     type Data = Bytes;
@@ -34,15 +47,27 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        match &mut self.0 {
+            Content::Whole(whole) => Pin::new(whole).poll_frame(cx),
+            Content::Events(events) => {
+                let next = events.poll_next(cx);
+                next.map(|event| event.map(|event| Ok(Frame::data(event))))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match &self.0 {
+            Content::Whole(whole) => whole.is_end_stream(),
+            Content::Events(events) => events.is_over(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Content::Whole(whole) => whole.size_hint(),
+            Content::Events(_) => SizeHint::default(),
+        }
     }
 }
 
@@ -59,13 +84,24 @@ pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Respo
     }
 }
 
+/// An answer that goes on.
+pub(crate) fn event_stream(events: EventStream) -> Response<ResponseBody> {
+    let mut response = finish(StatusCode::OK, ResponseBody(Content::Events(events)));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    response
+}
+
 /// JSON text.
 pub(crate) fn json_ok(text: String) -> Response<ResponseBody> {
     json_text(StatusCode::OK, text.into_bytes())
 }
 
 fn json_text(status: StatusCode, body: Vec<u8>) -> Response<ResponseBody> {
-    let mut response = finish(status, ResponseBody(Full::new(body.into())));
+    let body = Content::Whole(Full::new(body.into()));
+    let mut response = finish(status, ResponseBody(body));
     response.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/json; charset=utf-8"),

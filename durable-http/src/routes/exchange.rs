@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{Method, Response};
 
 use super::table::Route;
-use super::{describe, list, path, purge, start, status, steer};
+use super::{describe, events, list, path, purge, start, status, steer};
 use crate::api::{HttpApi, Inner};
 use crate::auth::{Action, Caller, Subject, is_foreign};
 use crate::body::RequestBody;
@@ -76,6 +76,7 @@ pub(crate) async fn answer(
         Route::List => list::list(exchange).await,
         Route::Purge { id } => purge::one(exchange, &id).await,
         Route::PurgeAll => purge::all(exchange).await,
+        Route::Events { id } => events::events(exchange, &id).await,
         Route::Describe => Ok(describe::describe(&exchange)),
     }
 }

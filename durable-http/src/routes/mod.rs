@@ -2,6 +2,7 @@
 //! [`exchange`], and what each does in a file of its own.
 
 mod describe;
+mod events;
 mod exchange;
 mod filter;
 mod list;

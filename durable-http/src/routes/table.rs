@@ -17,6 +17,7 @@ pub(super) enum Route {
     Purge { id: String },
     PurgeAll,
     Describe,
+    Events { id: String },
 }
 
 impl Route {
@@ -43,6 +44,7 @@ impl Route {
             ("GET" | "HEAD", ["instances"]) => Self::List,
             ("DELETE", ["instances", _]) => Self::Purge { id: segment(1) },
             ("DELETE", ["instances"]) => Self::PurgeAll,
+            ("GET", ["instances", _, "events"]) => Self::Events { id: segment(1) },
             ("GET" | "HEAD", ["openapi.json"]) => Self::Describe,
             ("POST", ["instances", _, "suspend"]) => Self::Suspend { id: segment(1) },
             ("POST", ["instances", _, "resume"]) => Self::Resume { id: segment(1) },
@@ -54,7 +56,7 @@ impl Route {
     pub(super) fn action(&self) -> Action {
         match self {
             Self::Start { .. } => Action::Start,
-            Self::Status { .. } => Action::Status,
+            Self::Status { .. } | Self::Events { .. } => Action::Status,
             Self::Raise { .. } => Action::Raise,
             Self::Terminate { .. } => Action::Terminate,
             Self::Suspend { .. } => Action::Suspend,
@@ -73,7 +75,8 @@ impl Route {
             | Self::Terminate { id }
             | Self::Suspend { id }
             | Self::Resume { id }
-            | Self::Purge { id } => Some(id),
+            | Self::Purge { id }
+            | Self::Events { id } => Some(id),
             Self::List | Self::PurgeAll | Self::Describe => None,
         }
     }
@@ -89,7 +92,8 @@ impl Route {
             | Self::List
             | Self::Purge { .. }
             | Self::PurgeAll
-            | Self::Describe => None,
+            | Self::Describe
+            | Self::Events { .. } => None,
         }
     }
 }
@@ -116,9 +120,10 @@ mod tests {
             Route::Purge { .. } => 8,
             Route::PurgeAll => 9,
             Route::Describe => 10,
+            Route::Events { .. } => 11,
         }
     }
-    const ROUTES: u8 = 11;
+    const ROUTES: u8 = 12;
 
     /// Every route is described, and what is described is a route.
     #[test]

@@ -246,6 +246,7 @@ fn request(rng: &mut Rng, world: &World, incarnation: u64) -> Option<Request<Ful
 async fn no_request_makes_it_fail() {
     let rules = |api: durable_http::HttpApiBuilder| {
         let api = api.admin_key(KEY).max_wait_time(Duration::from_millis(1));
+        let api = api.max_event_stream_time(Duration::ZERO);
         api.max_body_size(4_096)
     };
     let world = world_with(rules).await;

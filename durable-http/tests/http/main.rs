@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod events;
 mod fuzz;
 mod helpers;
 mod history;

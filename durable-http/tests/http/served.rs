@@ -1,13 +1,16 @@
 //! Groups of routes that are left out.
 
+use std::time::Duration;
+
 use durable_http::{Action, Actions};
 use http::{Method, StatusCode};
 
 use crate::world::{KEY, world_with};
 
-const ROUTES: [(Method, &str, &str, Actions); 10] = [
+const ROUTES: [(Method, &str, &str, Actions); 11] = [
     (Method::POST, "/orchestrators/echo", "1", Actions::START),
     (Method::GET, "/instances/w", "", Actions::STATUS),
+    (Method::GET, "/instances/w/events", "", Actions::STATUS),
     (Method::GET, "/instances", "", Actions::LIST),
     (Method::GET, "/openapi.json", "", Actions::DESCRIBE),
     (
@@ -46,7 +49,11 @@ async fn what_is_not_served_is_not_there_for_anybody() {
         Action::Terminate,
         Action::Purge,
     ] {
-        let world = world_with(|api| api.admin_key(KEY).serve(action.into())).await;
+        let rules = |api: durable_http::HttpApiBuilder| {
+            let api = api.admin_key(KEY).serve(action.into());
+            api.max_event_stream_time(Duration::ZERO)
+        };
+        let world = world_with(rules).await;
         world.waiting("w").await;
         for (method, uri, body, needs) in ROUTES {
             // It is not told from a path that was never there.

@@ -223,6 +223,11 @@ pub(crate) async fn look(response: Response<ResponseBody>) -> Reply {
     assert_eq!(reply.header("x-content-type-options"), "nosniff");
     if reply.text.is_empty() {
         assert!(!reply.headers.contains_key("content-type"), "{reply:?}");
+    } else if reply
+        .header("content-type")
+        .starts_with("text/event-stream")
+    {
+        assert_eq!(reply.status, StatusCode::OK);
     } else {
         assert_eq!(
             reply.header("content-type"),
