@@ -43,7 +43,7 @@ impl Lifecycle {
         LifecycleEvents {
             receiver,
             ended,
-            listeners: Listening(self.listeners()),
+            _listening: Listening(self.listeners()),
         }
     }
 }
@@ -65,8 +65,7 @@ pub struct LifecycleEvents {
     receiver: Receiver<LifecycleEvent>,
     /// The hub is closed, and tells nothing more.
     ended: CancellationToken,
-    #[expect(dead_code, reason = "it is counted for as long as it is here")]
-    listeners: Listening,
+    _listening: Listening,
 }
 
 impl LifecycleEvents {
