@@ -642,6 +642,10 @@ impl<R: Answer> Engine<R> {
             self.to_load.push_back(number);
             self.nudge();
         }
+        if ended && self.sweeper.is_on() {
+            // Else nobody may ever tell that it can be read, and so when it is over.
+            self.nudge();
+        }
     }
 }
 

@@ -59,6 +59,11 @@ impl Sweeper {
         }
     }
 
+    /// Whether anything is ever over.
+    pub(super) fn is_on(&self) -> bool {
+        !self.retention.is_unlimited()
+    }
+
     /// When it wants to be told the time.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match &self.sweep {

@@ -168,6 +168,11 @@ impl Auditor {
         self.time(now);
     }
 
+    /// From now on nobody knows what is there.
+    pub(super) fn forget(&mut self) {
+        self.ids.clear();
+    }
+
     fn known(&mut self, id: &InstanceId) -> &mut Known {
         self.ids.entry(id.clone()).or_default()
     }

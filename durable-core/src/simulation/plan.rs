@@ -5,6 +5,7 @@ use fastrand::Rng;
 
 use super::process::Fault;
 use super::program::{self, Code, Node};
+use super::world::expiry::KeptFor;
 use crate::engine::Config;
 
 /// A whole run.
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) crash: Option<(u64, usize, Option<u64>)>,
     /// After so many moves nothing goes wrong any more, and everything must come to its end.
     pub(crate) moves: u64,
+    /// How long what has ended is kept afterwards, if not for ever.
+    pub(crate) kept: Option<KeptFor>,
 }
 
 /// One instance, or several of one id after one another.
@@ -181,6 +184,7 @@ impl Plan {
             fault: None,
             crash: None,
             moves,
+            kept: (rng.u8(0..3) == 0).then(|| KeptFor::random(&mut rng)),
         }
     }
 
@@ -200,6 +204,7 @@ impl Plan {
             });
         }
         let no = Chances::CALM;
+        with(&|plan| plan.kept = None);
         with(&|plan| plan.deploys.clear());
         with(&|plan| plan.chances.fault = no.fault);
         with(&|plan| plan.chances.crash = no.crash);

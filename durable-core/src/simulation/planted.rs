@@ -174,6 +174,8 @@ impl Planted {
         Self::MissNews,
         Self::ForgetUnblocked,
         Self::LeaveTriedChildren,
+        Self::ExpireEarly,
+        Self::ForgetExpiry,
     ];
 }
 

@@ -33,6 +33,8 @@ pub struct Figures {
     pub answers: u64,
     /// Instances that were followed to their end.
     pub ended: u64,
+    /// Instances that were purged because their time was over.
+    pub expired: u64,
 }
 
 impl std::ops::AddAssign for Figures {
@@ -48,6 +50,7 @@ impl std::ops::AddAssign for Figures {
         self.asked += other.asked;
         self.answers += other.answers;
         self.ended += other.ended;
+        self.expired += other.expired;
     }
 }
 

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::process::{Faults, Process, Ticket};
 use super::program::{Code, Node, Script, Work, registry};
 use super::{exhaust, run, scenarios, simulate};
-use crate::engine::{Begin, Command, Config, Effect, Input, Response, StartRequest};
+use crate::engine::{Begin, Command, Config, Effect, Input, Response, Rules, StartRequest};
 use crate::id::{EventName, InstanceId};
 use crate::orchestrator::Orchestrator as _;
 use crate::payload::Payload;
@@ -80,7 +80,8 @@ fn open(kv: &MemoryKv) -> Process {
         max_waiting_bytes: 1_000,
         ..Config::default()
     };
-    let mut process = Process::start(kv, &Arc::new(Faults::default()), config).expect("opens");
+    let mut process =
+        Process::start(kv, &Arc::new(Faults::default()), config, Rules::default()).expect("opens");
     process
         .engine
         .handle(Input::WorkerStarted(1, Arc::new(registry(Code::Right))));

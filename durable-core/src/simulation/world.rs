@@ -1,6 +1,8 @@
 //! Everything outside of the process: the clock, the disk, clients, the operator, activities that
 //! run. Which of them moves next, the seed decides.
 
+pub(super) mod expiry;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,8 +21,8 @@ use super::run::Figures;
 use super::sweep::{Asks, Sweep};
 use crate::activity::{Activity, Attempted};
 use crate::engine::{
-    ActivityKey, Begin, Command, Dispatch, Effect, Input, RESTLESS, Reported, Response, Snapshot,
-    StartRequest, WATCHED, WorkerId,
+    ActivityKey, Begin, Command, Dispatch, Effect, Input, RESTLESS, Reported, Response, Rules,
+    Snapshot, StartRequest, WATCHED, WorkerId,
 };
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::Event;
@@ -87,6 +89,8 @@ pub(super) struct World {
     /// Every attempt of this process: none is made twice.
     dispatched: BTreeSet<(ActivityKey, u32)>,
     auditor: Auditor,
+    /// What holds for the hub's instances.
+    rules: Rules,
     /// As somebody knows them who has listened since the process began.
     lives: Lives,
     figures: Figures,
@@ -216,6 +220,7 @@ impl World {
             stale: Vec::new(),
             dispatched: BTreeSet::new(),
             auditor: Auditor::new(hub),
+            rules: Rules::default(),
             lives: Lives::default(),
             figures: Figures::default(),
             calm: false,
@@ -251,6 +256,7 @@ impl World {
             );
         }
         self.check_end();
+        self.expire();
         self.figures
     }
 
@@ -289,7 +295,7 @@ impl World {
     fn restart(&mut self) {
         loop {
             let config = self.plan.sizes.config();
-            match Process::start(&self.kv, &self.faults, config) {
+            match Process::start(&self.kv, &self.faults, config, self.rules.clone()) {
                 Ok(process) => {
                     let fault = self.faults.pause();
                     self.lives = Lives::of(&process.store);
