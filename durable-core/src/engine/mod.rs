@@ -471,6 +471,10 @@ impl<R: Answer> Engine<R> {
                 self.nudged = false;
                 self.load_some();
                 self.purge_waiting();
+                if !self.leaving.is_empty() && self.sweeper.is_on() {
+                    // They have ended while this was on its way.
+                    self.nudge();
+                }
             }
         }
     }
