@@ -174,3 +174,16 @@ fn what_waits_for_an_instance_that_does_not_go_on_is_bounded() {
     );
     assert!(matches!(terminated, Response::Done));
 }
+
+/// The whole list is gone through by `durable-torture simulate --self-test`.
+#[test]
+fn what_leaves_too_early_or_never_is_noticed() {
+    use super::planted::{Planted, plant};
+
+    for bug in [Planted::ExpireEarly, Planted::ForgetExpiry] {
+        plant(Some(bug));
+        let found = (1..200).any(|seed| super::run::simulate(seed, 300).is_err());
+        plant(None);
+        assert!(found, "{bug:?}");
+    }
+}
