@@ -213,7 +213,7 @@ pub use runtime::{
     ActivityProgress, Client, ExportError, Health, History, HistoryError, HistoryEvent,
     HistoryEventKind, HubError, Instance, InstanceError, InstancePage, InstanceQuery,
     InstanceWatch, Lagged, LifecycleEvent, LifecycleEvents, LifecycleKind, OrchestrationError,
-    OrchestrationStatus, PageToken, PurgeError, QueryError, StartByName, StartError,
+    OrchestrationStatus, PageToken, PurgeError, QueryError, RewindError, StartByName, StartError,
     StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker, WorkerBuilder, WorkerError,
 };
 pub use store::{

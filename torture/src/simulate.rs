@@ -100,7 +100,7 @@ fn random(seeds: Range<u64>, options: &Options) -> Result<Verdict, AnyError> {
     let rate = count as f64 / seconds;
     say(&format!(
         "simulate: seeds={}..{} steps={} moves={} crashes={} store_faults={} clock_jumps={} \
-         deploys={} attempts={} reports={} asked={} answers={} ended={} expired={} seconds={seconds:.1} \
+         deploys={} attempts={} reports={} asked={} answers={} ended={} seconds={seconds:.1} \
          seeds_per_second={rate:.0} violations={}",
         seeds.start,
         seeds.end,
@@ -115,7 +115,6 @@ fn random(seeds: Range<u64>, options: &Options) -> Result<Verdict, AnyError> {
         done.asked,
         done.answers,
         done.ended,
-        done.expired,
         u64::from(failed.is_some()),
     ))?;
     Ok(verdict(failed.is_none()))

@@ -4,6 +4,7 @@ use crate::engine::hold::Hold;
 use crate::engine::instance::Instance;
 use crate::engine::mailbox::Mail;
 use crate::engine::message::{Command, Fetch, Response, Shortage, Snapshot, StartRequest};
+use crate::engine::rewind::By;
 use crate::engine::{Answer, Engine, Want};
 use crate::history::{Event, Started};
 use crate::id::{ExecutionId, InstanceId, InstanceNumber};
@@ -64,6 +65,10 @@ impl<R: Answer> Engine<R> {
                 self.on_id(id, Want::Hold(Hold::Suspend(reason, reply)));
             }
             Command::Resume { id } => self.on_id(id, Want::Hold(Hold::Resume(reply))),
+            Command::Rewind { id, reason } => {
+                let rewind = Hold::Rewind(reason, By::Client(reply));
+                self.on_id(id, Want::Hold(rewind));
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Handing what has happened to the instance it concerns.
 
 use crate::activity::Attempted;
+use crate::engine::hold::Hold;
 use crate::engine::instance::{Body, Instance};
 use crate::engine::mailbox::Mail;
 use crate::engine::message::{ActivityKey, Response};
@@ -31,6 +32,11 @@ impl<R: Answer> Engine<R> {
         let for_client = matches!(want, Want::Mail(_) | Want::Hold(_));
         let has_work = match want {
             Want::Mail(mail) => deliver(&mut self.work, instance, mail),
+            // What the store keeps of it is needed, and it is not all here.
+            Want::Hold(hold @ Hold::Rewind(..)) if matches!(instance.body, Body::Ended) => {
+                self.rewinds.push((number, hold));
+                return self.nudge();
+            }
             Want::Hold(hold) => {
                 instance.holds.push(hold);
                 true
@@ -185,9 +191,14 @@ fn deliver<R>(work: &mut Work<R>, instance: &mut Instance<R>, mail: Mail<R>) -> 
     true
 }
 
-/// Before all that waits, but not before the start or another termination.
+/// Before all that waits, but not before the start, a rewind or another termination.
 pub(super) fn insert_first<R>(instance: &mut Instance<R>, mail: Mail<R>) {
-    let first = |mail: &Mail<R>| matches!(mail.event, Event::Started(_) | Event::Terminated { .. });
+    let first = |mail: &Mail<R>| {
+        matches!(
+            mail.event,
+            Event::Started(_) | Event::Rewound { .. } | Event::Terminated { .. }
+        )
+    };
     let place = instance
         .mailbox
         .iter()

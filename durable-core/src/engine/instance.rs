@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::failure::FailureDetails;
-use crate::history::{Event, Outstanding, Turn};
+use crate::history::{Event, Outstanding, Started, StepIndex, Turn, lived};
 use crate::id::{CallId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Watched};
@@ -57,6 +57,12 @@ pub(super) struct Instance<R> {
     pub(super) blocked: bool,
     /// The timer of its start has fired.
     pub(super) start_is_due: bool,
+    /// Its current execution was rewound.
+    pub(super) was_rewound: bool,
+    /// What the rewind that waits takes back.
+    pub(super) takes_back: Vec<StepIndex>,
+    /// And what happens again: it is in the history, so it is not stored.
+    pub(super) again: Option<Event>,
     /// In the queue for a turn.
     pub(super) standing: Standing,
     /// Its place in the order of use.
@@ -119,6 +125,9 @@ impl<R> Instance<R> {
             to_be_revived: false,
             blocked: header.problem.is_some(),
             start_is_due: false,
+            was_rewound: false,
+            takes_back: Vec::new(),
+            again: None,
             standing: Standing::default(),
             used: 0,
             counted_bytes: 0,
@@ -145,21 +154,29 @@ impl<R> Instance<R> {
         instance.active = active;
         instance.next_seq = messages.last().map_or(0, |(seq, _)| seq + 1);
         for (seq, event) in messages {
-            instance.mailbox.push(Mail {
+            // It concerns what has arrived before, too.
+            let place = if matches!(event, Event::Rewound { .. }) {
+                0
+            } else {
+                instance.mailbox.len()
+            };
+            let mail = Mail {
                 seq: Some(seq),
                 ..Mail::new(event)
-            });
+            };
+            instance.mailbox.insert(place, mail);
         }
         instance.turn_lens = turn_lens;
-        instance.follow_history(&turns);
+        instance.follow_history(&lived(&turns));
         (instance, turns)
     }
 
-    /// Derives what is outstanding from the whole history.
+    /// Derives what is outstanding from all that it has lived through.
     pub(super) fn follow_history(&mut self, turns: &[Turn]) {
         self.outstanding = Outstanding::default();
         self.event_ids = EventIds::default();
         self.events = 0;
+        self.was_rewound = false;
         for turn in turns {
             for step in &turn.steps {
                 self.outstanding.follow(step, turn.time);
@@ -167,12 +184,10 @@ impl<R> Instance<R> {
             }
         }
         self.turns = u32::try_from(turns.len()).unwrap_or(u32::MAX);
-        let started = turns
-            .first()
-            .and_then(|turn| turn.steps.first())
-            .map(|step| &step.event);
-        let waiting = self.mailbox.first().map(|mail| &mail.event);
-        if let Some(Event::Started(started)) = started.or(waiting) {
+        let mut lived = turns.iter().flat_map(|turn| &turn.steps);
+        let first = lived.find_map(|step| started(&step.event));
+        let waiting = || started(&self.mailbox.first()?.event);
+        if let Some(started) = first.or_else(waiting) {
             self.input = Some(started.input.clone());
         }
         if let Some(last) = turns.last() {
@@ -190,6 +205,7 @@ impl<R> Instance<R> {
                 }
             }
             Event::EventRaised { id: Some(id), .. } => self.event_ids.insert(Arc::clone(id)),
+            Event::Rewound { .. } => self.was_rewound = true,
             Event::EventRaised { id: None, .. }
             | Event::ActivityCompleted { .. }
             | Event::ActivityFailed { .. }
@@ -212,6 +228,7 @@ impl<R> Instance<R> {
         self.turns = 0;
         self.turn_lens.clear();
         self.events = 0;
+        self.was_rewound = false;
     }
 
     pub(super) fn number(&self) -> InstanceNumber {
@@ -294,7 +311,16 @@ fn fired(event: &Event) -> Option<CallId> {
         | Event::EventRaised { .. }
         | Event::Terminated { .. }
         | Event::ChildCompleted { .. }
-        | Event::ChildFailed { .. } => None,
+        | Event::ChildFailed { .. }
+        | Event::Rewound { .. } => None,
+    }
+}
+
+fn started(event: &Event) -> Option<&Started> {
+    if let Event::Started(started) = event {
+        Some(started)
+    } else {
+        None
     }
 }
 

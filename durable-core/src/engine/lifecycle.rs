@@ -36,6 +36,8 @@ pub enum LifecycleKind {
     ContinuedAsNew,
     /// What was kept of it is gone.
     Purged,
+    /// It had failed, or was given up by its parent, and goes on.
+    Rewound,
 }
 
 impl LifecycleKind {

@@ -113,6 +113,11 @@ pub(crate) enum Command {
         id: InstanceId,
         seen: Option<Arc<Snapshot>>,
     },
+    /// Has an instance that has failed go on.
+    Rewind {
+        id: InstanceId,
+        reason: String,
+    },
 }
 
 impl Command {
@@ -128,7 +133,8 @@ impl Command {
             | Self::Wait { id }
             | Self::Purge { id, .. }
             | Self::Retry { id }
-            | Self::Watch { id, .. } => id,
+            | Self::Watch { id, .. }
+            | Self::Rewind { id, .. } => id,
         }
     }
 
@@ -146,7 +152,8 @@ impl Command {
             | Self::Wait { .. }
             | Self::Purge { .. }
             | Self::Retry { .. }
-            | Self::Watch { .. } => 0,
+            | Self::Watch { .. }
+            | Self::Rewind { .. } => 0,
         }
     }
 }
@@ -198,6 +205,8 @@ pub(crate) enum Response {
     Ended(RuntimeStatus),
     /// It has not, and is not purged.
     NotEnded(RuntimeStatus),
+    /// It has not failed, and is not rewound.
+    NotFailed(RuntimeStatus),
     /// The instance takes no turns, and no more events are kept for it.
     TooManyWaiting,
     /// The running worker has no such orchestrator; the text lists those it has.
@@ -378,7 +387,12 @@ impl std::fmt::Debug for Dispatch {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fetch {
     /// With its first messages.
-    Instance { key: InstanceKey, messages: usize },
+    Instance {
+        key: InstanceKey,
+        messages: usize,
+        /// Also the history of one that has ended.
+        ended: bool,
+    },
     /// More messages of an instance that is being loaded.
     Messages {
         number: InstanceNumber,
@@ -415,7 +429,15 @@ impl Fetch {
     /// Reads it.
     pub(crate) fn read(&self, store: &impl Store) -> Result<Fetched, StoreError> {
         match self {
-            Self::Instance { key, messages } => store.load(key, *messages).map(Fetched::Instance),
+            Self::Instance {
+                key,
+                messages,
+                ended,
+            } => match ended {
+                true => store.load_ended(key, *messages),
+                false => store.load(key, *messages),
+            }
+            .map(Fetched::Instance),
             Self::Messages {
                 number,
                 after,

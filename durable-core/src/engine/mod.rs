@@ -34,6 +34,7 @@ mod registered;
 mod rehearsal;
 mod residence;
 mod retention;
+mod rewind;
 mod scheduled;
 mod suspects;
 mod timers;
@@ -203,6 +204,8 @@ pub(crate) struct Engine<R> {
     /// Ended, and to be forgotten once this commit is durable.
     leaving: VecDeque<(u64, InstanceNumber)>,
     purges: Purges<R>,
+    /// These wait for their instances to leave memory.
+    rewinds: Vec<(InstanceNumber, Hold<R>)>,
     /// Instances in memory, least recently used first.
     by_use: BTreeMap<u64, InstanceNumber>,
     uses: u64,
@@ -261,6 +264,8 @@ impl<R> Want<R> {
         match self {
             Self::Status(detail, _) => *detail,
             Self::Wait(_) | Self::Watch(..) => StatusDetail::ALL,
+            // A child that has ended may have to say so once more.
+            Self::Letter(_, Letter::Start { .. }) => StatusDetail::NONE.output(true),
             // Whether there is one, and how it stands.
             Self::Start(..)
             | Self::Purge(..)
@@ -330,6 +335,7 @@ impl<R: Answer> Engine<R> {
             to_load: VecDeque::new(),
             leaving: VecDeque::new(),
             purges: Purges::default(),
+            rewinds: Vec::new(),
             by_use: BTreeMap::new(),
             uses: 0,
             live_bytes: 0,
@@ -368,14 +374,16 @@ impl<R: Answer> Engine<R> {
         {
             self.leaving.pop_front();
             // What has arrived meanwhile is refused in a turn, after which it leaves.
-            let gone =
-                |instance: &Instance<R>| instance.is_idle() && instance.last_commit <= durable;
-            if let Some(ended) = self.instances.get(&number).filter(|ended| gone(ended)) {
+            let gone = |instance: &&Instance<R>| {
+                let ended = matches!(instance.body, Body::Ended);
+                ended && instance.is_idle() && instance.last_commit <= durable
+            };
+            if let Some(ended) = self.instances.get(&number).filter(gone) {
                 self.sweeper.ended(&ended.header);
                 self.forget(number);
             }
         }
-        self.purge_waiting();
+        self.go_on_with_ended();
         self.load_some();
         self.fire_due();
         self.work.suspects.advance(now);
@@ -470,11 +478,7 @@ impl<R: Answer> Engine<R> {
             Input::Nudge => {
                 self.nudged = false;
                 self.load_some();
-                self.purge_waiting();
-                if !self.leaving.is_empty() && self.sweeper.is_on() {
-                    // They have ended while this was on its way.
-                    self.nudge();
-                }
+                self.go_on_with_ended();
             }
         }
     }
@@ -644,10 +648,6 @@ impl<R: Answer> Engine<R> {
         }
         if revive {
             self.to_load.push_back(number);
-            self.nudge();
-        }
-        if ended && self.sweeper.is_on() {
-            // Else nobody may ever tell that it can be read, and so when it is over.
             self.nudge();
         }
     }

@@ -12,9 +12,11 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::engine::delivery::insert_first;
+use crate::engine::hold::Hold;
 use crate::engine::instance::Instance;
 use crate::engine::mailbox::Mail;
 use crate::engine::message::Snapshot;
+use crate::engine::rewind::By;
 use crate::engine::work::{Next, Work};
 use crate::engine::{Answer, Engine, Want};
 use crate::failure::{FailureDetails, FailureKind};
@@ -86,7 +88,7 @@ impl<R> Work<R> {
     }
 
     /// What a turn has to tell others.
-    pub(super) fn send_all(&mut self, actions: &[Action]) {
+    pub(super) fn send_all(&mut self, instance: &Instance<R>, actions: &[Action]) {
         for action in actions {
             match action {
                 Action::SendEvent { to, name, data, .. } => self.send(Letter::Event {
@@ -105,7 +107,9 @@ impl<R> Work<R> {
                     let started = start(id.clone(), name, version, input, options, None);
                     self.send(Letter::Start {
                         started,
-                        named: options.named,
+                        // What was taken back may have begun it.
+                        named: options.named || instance.was_rewound,
+                        again: false,
                     });
                 }
                 Action::StartChild { .. }
@@ -122,8 +126,8 @@ impl<R> Work<R> {
         }
     }
 
-    /// Has the next attempt at a child begin.
-    pub(super) fn start_child(&mut self, instance: &Instance<R>, call: CallId) {
+    /// Has the next attempt at a child begin; `again`, if the instance was rewound.
+    pub(super) fn start_child(&mut self, instance: &Instance<R>, call: CallId, again: bool) {
         let Some(Pending::Child {
             id,
             name,
@@ -136,7 +140,7 @@ impl<R> Work<R> {
             return;
         };
         let parent = instance.as_parent(call);
-        let again = parent.attempt > 1;
+        let not_first = parent.attempt > 1;
         let id = match id_of_attempt(id, parent.attempt) {
             Ok(id) => id,
             Err(failure) => {
@@ -150,7 +154,8 @@ impl<R> Work<R> {
         self.send(Letter::Start {
             started,
             // After a restart it may be begun again although it was before.
-            named: options.named || again,
+            named: options.named || not_first || instance.was_rewound,
+            again,
         });
     }
 
@@ -257,7 +262,7 @@ impl<R: Answer> Engine<R> {
     pub(super) fn hand_on_letters(&mut self) {
         while let Some((seq, letter)) = self.work.post.outgoing.pop_front() {
             match &letter {
-                Letter::Start { started, named } if !named => {
+                Letter::Start { started, named, .. } if !named => {
                     let started = started.clone();
                     self.begin_child(seq, started);
                 }
@@ -285,20 +290,20 @@ impl<R: Answer> Engine<R> {
     ) {
         match (letter, found) {
             (Letter::Start { started, .. }, None) => self.begin_child(seq, started),
-            (Letter::Start { started, .. }, Some((_, there))) => {
-                self.work.settle(seq);
-                // It may have been begun by this very letter's predecessor, before a crash.
-                let parent = started.parent;
-                if let Some(parent) =
-                    parent.filter(|parent| there.header.parent.as_ref() != Some(parent))
-                {
-                    let text = format!(
-                        "there is an instance {} already; it is {}",
-                        there.header.id, there.header.status
-                    );
-                    self.work
-                        .refuse_child(parent, FailureKind::AlreadyExists, text);
+            (Letter::Start { started, again, .. }, Some((number, there))) => {
+                let Some(parent) = started.parent else {
+                    return self.work.settle(seq);
+                };
+                if there.header.parent.as_ref() == Some(&parent) {
+                    return self.child_is_there(seq, number, &there, parent, again);
                 }
+                let text = format!(
+                    "there is an instance {} already; it is {}",
+                    there.header.id, there.header.status
+                );
+                self.work.settle(seq);
+                self.work
+                    .refuse_child(parent, FailureKind::AlreadyExists, text);
             }
             (letter, Some((number, there))) if !there.header.status.is_terminal() => {
                 self.on_number(number, Want::Letter(seq, letter));
@@ -308,11 +313,41 @@ impl<R: Answer> Engine<R> {
         }
     }
 
+    /// It may have been looked for while its parent gave it up, or got its result.
+    fn is_given_up(&self, parent: &Parent) -> bool {
+        let instance = self.instances.get(&parent.number);
+        instance.is_some_and(|instance| !instance.waits_for(parent))
+    }
+
+    /// A child of this very call: its start came before a crash, or before its parent was rewound. One
+    /// that has ended says so once more, or goes on.
+    fn child_is_there(
+        &mut self,
+        seq: u64,
+        number: InstanceNumber,
+        there: &Snapshot,
+        parent: Parent,
+        again: bool,
+    ) {
+        match &there.result {
+            _ if self.is_given_up(&parent) => self.work.settle(seq),
+            Some(Err(_)) if again => {
+                let reason = format!("its parent {} was rewound", parent.instance);
+                let rewind = Hold::Rewind(reason, By::Parent(seq));
+                self.on_number(number, Want::Hold(rewind));
+            }
+            Some(result) => {
+                let result = result.clone();
+                self.work.settle(seq);
+                self.work.send(Letter::Ended { parent, result });
+            }
+            None => self.work.settle(seq),
+        }
+    }
+
     fn begin_child(&mut self, seq: u64, mut started: Box<Started>) {
-        // It may have been looked for while its parent gave it up, or got its result.
         if let Some(parent) = &started.parent
-            && let Some(instance) = self.instances.get(&parent.number)
-            && !instance.waits_for(parent)
+            && self.is_given_up(parent)
         {
             return self.work.settle(seq);
         }

@@ -67,7 +67,7 @@ impl<R: Answer> Engine<R> {
         if !status.is_terminal() {
             return self.work.reply(reply, Response::NotEnded(status));
         }
-        if self.instances.contains_key(&number) {
+        if self.is_in_use(number) {
             self.purges.waiting.push((header.id, meant, reply));
             return self.nudge();
         }
@@ -87,8 +87,16 @@ impl<R: Answer> Engine<R> {
         self.work.ops.push(Op::Purge { id, number, status });
     }
 
+    /// Whether an instance is in memory, or on its way there: one that has ended is read to be rewound.
+    pub(super) fn is_in_use(&self, number: InstanceNumber) -> bool {
+        self.instances.contains_key(&number) || self.loading.contains_key(&number)
+    }
+
     /// Goes on with those that waited for their instance to leave memory.
-    pub(super) fn purge_waiting(&mut self) {
+    pub(super) fn go_on_with_ended(&mut self) {
+        for (number, hold) in std::mem::take(&mut self.rewinds) {
+            self.on_number(number, Want::Hold(hold));
+        }
         for (id, meant, reply) in std::mem::take(&mut self.purges.waiting) {
             self.look_at(&id, Want::Purge(meant, reply));
         }

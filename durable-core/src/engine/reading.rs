@@ -1,10 +1,12 @@
 //! What must be read before the engine can go on, and going on once it was.
 
+use crate::engine::hold::Hold;
 use crate::engine::instance::{Body, Instance};
-use crate::engine::message::{Fetch, Fetched, Response, Snapshot};
+use crate::engine::message::{Fetch, Fetched, Response, Snapshot, result_of};
+use crate::engine::rewind::By;
 use crate::engine::work::keep_since;
 use crate::engine::{Answer, Engine, Loading, Want};
-use crate::history::Event;
+use crate::history::{Event, lived, ways_back};
 use crate::id::InstanceId;
 use crate::replay::{Problem, ProblemKind};
 use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored};
@@ -13,7 +15,13 @@ use crate::time::Timestamp;
 impl<R: Answer> Engine<R> {
     pub(super) fn fetch_instance(&mut self, key: InstanceKey, want: Want<R>) {
         let messages = self.work.config.messages_at_once;
-        self.fetch(Fetch::Instance { key, messages }, want);
+        let ended = matches!(want, Want::Hold(Hold::Rewind(..)));
+        let fetch = Fetch::Instance {
+            key,
+            messages,
+            ended,
+        };
+        self.fetch(fetch, want);
     }
 
     pub(super) fn want_timers(&mut self) {
@@ -177,12 +185,15 @@ impl<R: Answer> Engine<R> {
                 | Want::Reported(_, reply)
                 | Want::Retry(reply) => Some(reply),
                 Want::Mail(mail) => mail.reply,
-                Want::Hold(hold) => Some(hold.into_reply()),
-                // What could not be read may be there another time.
-                Want::Letter(seq, _) => {
-                    if !matches!(response, Response::Failed(_)) {
-                        self.work.settle(seq);
+                Want::Hold(hold) => match hold.into_by() {
+                    By::Client(reply) => Some(reply),
+                    By::Parent(letter) => {
+                        self.settle_unless_unread(letter, response);
+                        None
                     }
+                },
+                Want::Letter(seq, _) => {
+                    self.settle_unless_unread(seq, response);
                     None
                 }
                 Want::AttemptEnded { key, .. } => {
@@ -199,6 +210,13 @@ impl<R: Answer> Engine<R> {
             if let Some(reply) = reply {
                 self.work.reply(reply, response.clone());
             }
+        }
+    }
+
+    /// What could not be read may be there another time.
+    fn settle_unless_unread(&mut self, letter: u64, response: &Response) {
+        if !matches!(response, Response::Failed(_)) {
+            self.work.settle(letter);
         }
     }
 
@@ -228,17 +246,49 @@ impl<R: Answer> Engine<R> {
         };
         let number = stored.header.number;
         let status = stored.header.status;
-        if status.is_terminal() {
+        if status.is_terminal() && stored.turns.is_empty() {
             return self.refuse(wants, &Response::Ended(status));
         }
         // One in memory has its messages there.
         if stored.more_messages && !self.instances.contains_key(&number) {
             return self.load_more(Loading { stored, wants });
         }
+        if status.is_terminal() {
+            return self.loaded_ended(stored, wants);
+        }
         self.settle(stored);
         for want in wants {
             self.go_on(number, want);
         }
+    }
+
+    /// What has ended stays so, unless it is to be rewound: then its history was read, too.
+    fn loaded_ended(&mut self, stored: Stored, wants: Vec<Want<R>>) {
+        let number = stored.header.number;
+        // It was purged while it waited to be read.
+        if self.purges.is_gone(&stored.header.id) {
+            return self.refuse(wants, &Response::NotFound);
+        }
+        if self.instances.contains_key(&number) {
+            for want in wants {
+                self.go_on(number, want);
+            }
+            return;
+        }
+        let (mut instance, turns) = Instance::from_stored(stored, self.work.hub);
+        instance.result = turns.last().and_then(result_of);
+        let least = ways_back(&turns).pop();
+        instance.takes_back = least.map_or(Vec::new(), |way| way.takes_back);
+        instance.body = Body::Ended;
+        for want in wants {
+            if let Want::Hold(hold) = want {
+                instance.holds.push(hold);
+            } else {
+                self.refuse(vec![want], &Response::Ended(instance.header.status));
+            }
+        }
+        self.keep(instance);
+        self.make_ready(number, true);
     }
 
     /// The rest of its messages, piece by piece: others go on in between. Nothing of the instance
@@ -291,7 +341,8 @@ impl<R: Answer> Engine<R> {
         let number = stored.header.number;
         let (mut instance, turns) = match self.instances.remove(&number) {
             Some(mut here) if matches!(here.body, Body::Parked) => {
-                here.follow_history(&stored.turns);
+                here.follow_history(&lived(&stored.turns));
+                here.turn_lens = stored.turn_lens;
                 (here, stored.turns)
             }
             Some(here) => {
@@ -301,8 +352,12 @@ impl<R: Answer> Engine<R> {
             None => Instance::from_stored(stored, self.work.hub),
         };
         let problem = instance.header.problem.clone();
-        self.work.revive(&mut instance, &turns);
-        self.resume_outstanding(&mut instance);
+        if instance.is_to_be_rewound() {
+            self.work.go_back(&mut instance, &turns);
+        } else {
+            self.work.revive(&mut instance, &lived(&turns));
+            self.resume_outstanding(&mut instance);
+        }
         keep_since(&mut instance, problem.as_ref());
         let changed = instance.header.problem != problem;
         self.work.summarise(&mut instance, changed);

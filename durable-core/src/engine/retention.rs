@@ -59,11 +59,6 @@ impl Sweeper {
         }
     }
 
-    /// Whether anything is ever over.
-    pub(super) fn is_on(&self) -> bool {
-        !self.retention.is_unlimited()
-    }
-
     /// When it wants to be told the time.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match &self.sweep {
@@ -154,7 +149,7 @@ impl<R: Answer> Engine<R> {
 
     /// Purges an instance if it is over. One in memory is heard of when it leaves.
     pub(super) fn expire(&mut self, header: Header) {
-        if self.instances.contains_key(&header.number) {
+        if self.is_in_use(header.number) {
             return;
         }
         match self.sweeper.retention.due(&header) {

@@ -42,6 +42,8 @@ struct Taken<R> {
     turn: Turn,
     /// Begun in it and still wanted at its end.
     opened: BTreeMap<CallId, Pending>,
+    /// What was open when the execution failed is asked for again.
+    rewound: bool,
     /// Begun before it and ended by it.
     closed: Vec<Closed>,
     /// What was fed, or turned out to concern nobody.
@@ -58,11 +60,14 @@ impl<R> Work<R> {
         let is_end = |mail: &Mail<R>| matches!(mail.event, Event::Terminated { .. });
         // Only its start may stand before it.
         let terminated = instance.mailbox.iter().take(2).any(is_end);
+        let mut changed = self.hold(instance);
         if matches!(instance.body, Body::Ended) {
             self.refuse_rest(instance);
+            if self.ops.len() > ops {
+                instance.last_commit = self.commit();
+            }
             return;
         }
-        let mut changed = self.hold(instance);
         changed |= self.begin_scheduled(instance);
         if matches!(instance.body, Body::Fresh) && !terminated {
             self.bring_to_life(instance);
@@ -146,6 +151,7 @@ impl<R> Work<R> {
 
     /// Brings an instance with a history back to life by replaying it; its problem is gone then.
     /// One that is suspended is not.
+    /// `turns` are what it has lived through.
     pub(super) fn revive(&mut self, instance: &mut Instance<R>, turns: &[Turn]) {
         if instance.is_suspended() && !planted!(ReviveSuspended) {
             instance.body = Body::Parked;
@@ -156,15 +162,7 @@ impl<R> Work<R> {
             instance.body = Body::before_its_start(&instance.header);
             return;
         }
-        let revived = self.make_watched(instance, false).and_then(|watched| {
-            let Some(mut watched) = watched else { return Ok(None) };
-            let drifted = watched.replay(turns, Matching::Tolerant)?;
-            if drifted > 0 {
-                tracing::info!(instance = %instance.header.id, drifted, "inputs differ from history in added or removed keys");
-            }
-            Ok(Some(watched))
-        });
-        let (body, problem) = match revived {
+        let (body, problem) = match self.replayed(instance, turns) {
             Ok(Some(watched)) => (Body::Live(Box::new(watched)), None),
             Ok(None) => {
                 instance.body = Body::Parked;
@@ -174,6 +172,22 @@ impl<R> Work<R> {
         };
         instance.body = body;
         set_problem(instance, problem, self.now);
+    }
+
+    /// The orchestrator of an instance that has lived through this; `None` without a worker.
+    pub(super) fn replayed(
+        &self,
+        instance: &Instance<R>,
+        turns: &[Turn],
+    ) -> Result<Option<Watched>, Problem> {
+        let Some(mut watched) = self.make_watched(instance, false)? else {
+            return Ok(None);
+        };
+        let drifted = watched.replay(turns, Matching::Tolerant)?;
+        if drifted > 0 {
+            tracing::info!(instance = %instance.header.id, drifted, "inputs differ from history in added or removed keys");
+        }
+        Ok(Some(watched))
     }
 
     /// Feeds what has arrived, up to a bound, and carries out what is asked for. Says whether the
@@ -186,6 +200,7 @@ impl<R> Work<R> {
         let Taken {
             turn,
             opened,
+            rewound,
             closed,
             dealt_with,
             custom_status,
@@ -199,7 +214,7 @@ impl<R> Work<R> {
             self.close(instance, closed.call, &closed.pending, closed.given_up);
         }
         for step in &turn.steps {
-            self.send_all(&step.actions);
+            self.send_all(instance, &step.actions);
         }
         if custom_status.is_some() {
             instance.header.custom_status = custom_status;
@@ -213,7 +228,7 @@ impl<R> Work<R> {
         if !turn.steps.is_empty() {
             changed |= self.append(instance, turn);
         }
-        self.open(instance, opened);
+        self.open(instance, opened, rewound);
         self.answer(instance, dealt_with);
         if let Some(problem) = problem {
             instance.body = Body::Parked;
@@ -238,6 +253,7 @@ impl<R> Work<R> {
                 steps: Vec::new(),
             },
             opened: BTreeMap::new(),
+            rewound: false,
             closed: Vec::new(),
             dealt_with: Vec::new(),
             custom_status: None,
@@ -249,10 +265,13 @@ impl<R> Work<R> {
         let noted = !matches!(instance.body, Body::Live(_));
         for fed in 0.. {
             let full = fed >= self.config.events_per_turn || bytes > self.config.bytes_per_commit;
-            if full && !noted {
+            // With a rewind goes what happens again.
+            let again = taken.repeats(instance, fed);
+            let repeats = again.is_some();
+            if full && !noted && !repeats {
                 break;
             }
-            let Some(mail) = instance.mailbox.pop() else {
+            let Some(mail) = again.map(Mail::new).or_else(|| instance.mailbox.pop()) else {
                 break;
             };
             self.size.events += 1;
@@ -269,7 +288,11 @@ impl<R> Work<R> {
                 }
                 Ok(None) => {}
                 Err(problem) => {
-                    instance.mailbox.insert(0, mail);
+                    if repeats {
+                        taken.undo_rewind(instance);
+                    } else {
+                        instance.mailbox.insert(0, mail);
+                    }
                     taken.problem = Some(problem);
                     break;
                 }
@@ -376,7 +399,8 @@ impl<R> Work<R> {
             | Event::ActivityFailed { .. }
             | Event::TimerFired { .. }
             | Event::ChildCompleted { .. }
-            | Event::ChildFailed { .. } => {
+            | Event::ChildFailed { .. }
+            | Event::Rewound { .. } => {
                 if let Some(letter) = mail.letter {
                     self.settle(letter);
                 }
@@ -398,7 +422,8 @@ impl<R> Work<R> {
             | Event::EventRaised { .. }
             | Event::Terminated { .. }
             | Event::ChildCompleted { .. }
-            | Event::ChildFailed { .. } => None,
+            | Event::ChildFailed { .. }
+            | Event::Rewound { .. } => None,
         };
         let first = instance.mailbox.iter().take(self.config.events_per_turn);
         let due = first.filter_map(fired).max();
@@ -419,7 +444,11 @@ impl<R> Work<R> {
         {
             return Ok(None);
         }
-        let event = event.clone();
+        let event = if let Event::Rewound { reason, .. } = event {
+            instance.rewound(reason)
+        } else {
+            event.clone()
+        };
         let watched = match (&event, &mut instance.body) {
             // Noted, not fed: of an instance that ends before its first turn also its start.
             (Event::Terminated { .. }, _) | (_, Body::Fresh | Body::Parked | Body::Ended) => {
@@ -625,10 +654,11 @@ impl<R> Work<R> {
         }
     }
 
-    /// What arrives for an instance that has ended is not taken.
+    /// What arrives for an instance that has ended is not taken. Events that were kept for it before
+    /// stay where they are if it may be rewound.
     fn refuse_rest(&mut self, instance: &mut Instance<R>) {
-        self.refuse_holds(instance);
         let status = instance.header.status;
+        let stays = instance.header.may_be_rewound() && !planted!(DropKeptEvents);
         // What is stored goes with the end, in one commit: nobody loads the instance again.
         for refused in 0.. {
             if refused >= self.config.events_per_turn && !instance.mailbox.has_stored() {
@@ -639,7 +669,7 @@ impl<R> Work<R> {
                 seq,
                 reply,
                 letter,
-                kept: _,
+                kept,
             }) = instance.mailbox.pop()
             else {
                 break;
@@ -650,6 +680,12 @@ impl<R> Work<R> {
             }
             if let Some(reply) = reply {
                 self.reply(reply, Response::Ended(status));
+            }
+            if stays && matches!(event, Event::EventRaised { .. }) {
+                if kept {
+                    self.put_message(instance, event);
+                }
+                continue;
             }
             if let Some(seq) = seq {
                 self.ops.push(Op::TakeMessage {
@@ -667,7 +703,6 @@ impl<R> Work<R> {
         if first == 0 {
             return false;
         }
-        let number = instance.number();
         let mut new = false;
         let mut mailbox = std::mem::take(&mut instance.mailbox);
         let mut stored = 0;
@@ -676,19 +711,11 @@ impl<R> Work<R> {
             self.size.events += 1;
             new |= matches!(mail.event, Event::Started(_));
             self.stored_instead(instance, &mail.event);
-            self.size.bytes += mail.event.bytes();
-            let seq = instance.next_seq;
-            instance.next_seq += 1;
-            mail.seq = Some(seq);
+            mail.seq = Some(self.put_message(instance, mail.event.clone()));
             mail.kept = false;
             if let Some(letter) = mail.letter.take() {
                 self.settle(letter);
             }
-            self.ops.push(Op::PutMessage {
-                number,
-                seq,
-                event: mail.event.clone(),
-            });
             if let Some(reply) = mail.reply.take() {
                 self.effects.push(Effect::Reply(reply, Response::Done));
             }
@@ -696,6 +723,14 @@ impl<R> Work<R> {
         mailbox.note_stored(stored);
         instance.mailbox = mailbox;
         new
+    }
+
+    pub(super) fn put_message(&mut self, instance: &mut Instance<R>, event: Event) -> u64 {
+        self.size.bytes += event.bytes();
+        let (number, seq) = (instance.number(), instance.next_seq);
+        instance.next_seq += 1;
+        self.ops.push(Op::PutMessage { number, seq, event });
+        seq
     }
 
     /// A timer that has fired into a stored message must not fire again.
@@ -711,9 +746,37 @@ impl<R> Work<R> {
 }
 
 impl<R> Taken<R> {
+    /// What happens again now.
+    fn repeats(&self, instance: &mut Instance<R>, fed: usize) -> Option<Event> {
+        let now = self.rewound && fed == 1 && matches!(instance.body, Body::Live(_));
+        instance.again.take_if(|_| now)
+    }
+
+    /// What was to happen again cannot: it stays in the history, and the rewind waits.
+    fn undo_rewind(&mut self, instance: &mut Instance<R>) {
+        for step in self.turn.steps.drain(..) {
+            if let Event::Rewound { takes_back, .. } = step.event {
+                instance.takes_back = takes_back;
+            }
+        }
+        self.opened.clear();
+        self.rewound = false;
+        while let Some(rewound) = self.dealt_with.pop() {
+            instance.mailbox.insert(0, rewound);
+        }
+    }
+
     fn follow(&mut self, instance: &mut Instance<R>, step: Step) {
         instance.note_event(&step.event);
         let closed = instance.outstanding.follow(&step, self.turn.time);
+        if let Event::Rewound { .. } = step.event
+            && !planted!(ForgetReopened)
+        {
+            self.rewound = true;
+            let open = instance.outstanding.iter();
+            self.opened
+                .extend(open.map(|(call, pending)| (call, pending.clone())));
+        }
         let answered = step.event.answers();
         let leaves_children = matches!(
             step.event,

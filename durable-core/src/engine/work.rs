@@ -127,11 +127,17 @@ impl<R> Work<R> {
         }
     }
 
-    /// Begins what a turn has asked for and not taken back.
-    pub(super) fn open(&mut self, instance: &mut Instance<R>, opened: BTreeMap<CallId, Pending>) {
+    /// Begins what a turn has asked for and not taken back; after a rewind, once more.
+    pub(super) fn open(
+        &mut self,
+        instance: &mut Instance<R>,
+        opened: BTreeMap<CallId, Pending>,
+        rewound: bool,
+    ) {
         for (call, pending) in opened {
             match pending {
-                Pending::Activity { .. } | Pending::Child { .. } => self.begin(instance, call),
+                Pending::Activity { .. } => self.dispatch(instance, call),
+                Pending::Child { .. } => self.start_child(instance, call, rewound),
                 Pending::Timer { due } => {
                     self.put_timer(timer_key(instance, call, due, TimerKind::Orchestrator));
                 }
@@ -143,7 +149,7 @@ impl<R> Work<R> {
     pub(super) fn begin(&mut self, instance: &mut Instance<R>, call: CallId) {
         match instance.outstanding.get(call) {
             Some(Pending::Activity { .. }) => self.dispatch(instance, call),
-            Some(Pending::Child { .. }) => self.start_child(instance, call),
+            Some(Pending::Child { .. }) => self.start_child(instance, call, false),
             Some(Pending::Timer { .. }) | None => {}
         }
     }

@@ -31,7 +31,9 @@ mod tests {
 
     use super::*;
     use crate::failure::{FailureDetails, FailureKind};
-    use crate::history::{Action, ActivityOptions, ChildOptions, Event, Parent, Started, Step};
+    use crate::history::{
+        Action, ActivityOptions, ChildOptions, Event, Parent, Started, Step, StepIndex,
+    };
     use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
     use crate::payload::Payload;
     use crate::retry::RetryPolicy;
@@ -94,6 +96,10 @@ mod tests {
             Event::ChildFailed {
                 call,
                 failure: failure.clone(),
+            },
+            Event::Rewound {
+                reason: "mended".into(),
+                takes_back: vec![StepIndex { turn: 300, step: 2 }],
             },
         ];
         let actions = vec![

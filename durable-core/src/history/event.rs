@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::FailureDetails;
+use crate::history::StepIndex;
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
@@ -57,6 +58,11 @@ pub(crate) enum Event {
         call: CallId,
         failure: FailureDetails,
     },
+    /// The execution had failed, and goes on as if these steps had not been.
+    Rewound {
+        reason: String,
+        takes_back: Vec<StepIndex>,
+    },
 }
 
 impl Event {
@@ -68,7 +74,10 @@ impl Event {
             | Self::TimerFired { call }
             | Self::ChildCompleted { call, .. }
             | Self::ChildFailed { call, .. } => Some(*call),
-            Self::Started(_) | Self::EventRaised { .. } | Self::Terminated { .. } => None,
+            Self::Started(_)
+            | Self::EventRaised { .. }
+            | Self::Terminated { .. }
+            | Self::Rewound { .. } => None,
         }
     }
 
@@ -84,6 +93,9 @@ impl Event {
             }
             Self::EventRaised { data, .. } => data.len(),
             Self::TimerFired { .. } | Self::Terminated { .. } => 0,
+            Self::Rewound { reason, takes_back } => {
+                reason.len() + takes_back.len() * size_of::<StepIndex>()
+            }
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Letter {
         started: Box<Started>,
         /// There may be an instance of this id already.
         named: bool,
+        /// The call is made again: its child goes on, if there is one that has failed.
+        again: bool,
     },
     /// Raises an event.
     Event {

@@ -8,6 +8,7 @@ mod codec;
 mod event;
 mod letter;
 mod outstanding;
+mod rewind;
 
 pub(crate) use codec::{decode_turn, encode_turn};
 pub(crate) use event::{
@@ -15,3 +16,4 @@ pub(crate) use event::{
 };
 pub(crate) use letter::Letter;
 pub(crate) use outstanding::{Outstanding, Pending};
+pub(crate) use rewind::{StepIndex, lived, taken_back, ways_back};

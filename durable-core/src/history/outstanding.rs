@@ -66,7 +66,7 @@ impl Outstanding {
     /// is its turn's.
     pub(crate) fn follow(&mut self, step: &Step, time: Timestamp) -> Vec<(CallId, Pending)> {
         let mut closed = Vec::new();
-        self.follow_event(&step.event, &mut closed);
+        self.follow_event(&step.event, time, &mut closed);
         for action in &step.actions {
             self.follow_action(action, time, &mut closed);
         }
@@ -78,7 +78,12 @@ impl Outstanding {
         closed
     }
 
-    fn follow_event(&mut self, event: &Event, closed: &mut Vec<(CallId, Pending)>) {
+    fn follow_event(
+        &mut self,
+        event: &Event,
+        time: Timestamp,
+        closed: &mut Vec<(CallId, Pending)>,
+    ) {
         match event {
             Event::ActivityCompleted { call, .. }
             | Event::ActivityFailed { call, .. }
@@ -89,6 +94,17 @@ impl Outstanding {
             // Which wait took an event is the orchestrator's affair; the note stays until the
             // execution ends, and nothing is dispatched for it.
             Event::Started(_) | Event::EventRaised { .. } => {}
+            Event::Rewound { .. } => self.begin_anew(time),
+        }
+    }
+
+    /// What is open had ended with the execution, and is asked for once more.
+    fn begin_anew(&mut self, time: Timestamp) {
+        for pending in self.calls.values_mut() {
+            match pending {
+                Pending::Activity { since, .. } | Pending::Child { since, .. } => *since = time,
+                Pending::Timer { .. } => {}
+            }
         }
     }
 

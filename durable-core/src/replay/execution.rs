@@ -160,6 +160,8 @@ impl Execution {
                 drop(self.with_state(State::take_emitted));
                 return true;
             }
+            // What it takes back was not fed to this execution.
+            Event::Rewound { .. } => return true,
         };
         let changed = delivered.is_some();
         if let Some(delivered) = delivered {

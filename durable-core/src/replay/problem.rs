@@ -178,6 +178,7 @@ pub(super) fn unexpected(event: &Event, identity: &Identity, place: Place) -> Pr
         Event::TimerFired { call } => format!("the firing of timer {call}"),
         Event::EventRaised { name, .. } => format!("event `{name}`"),
         Event::Terminated { .. } => "a termination".to_owned(),
+        Event::Rewound { .. } => "a rewind".to_owned(),
     };
     let Place { turn, step } = place;
     let message = format!(

@@ -25,8 +25,9 @@ use crate::payload::{Payload, Wire};
 use crate::store::{StatusDetail, StoreError};
 use crate::text::cut;
 
-/// Bytes of the reason that is kept: it is part of the summary, which is one value of the store.
-const MAX_SUSPEND_REASON: usize = 512;
+/// Bytes of the reason that is kept: of a suspension it is part of the summary, which is one value of
+/// the store.
+pub(super) const MAX_REASON: usize = 512;
 
 /// A handle to start, query and steer instances. Cheap to clone.
 ///
@@ -415,7 +416,7 @@ impl Client {
     ) -> Result<(), InstanceError> {
         let id: InstanceId = id.try_into().map_err(Into::into)?;
         let mut reason = reason.into();
-        cut(&mut reason, MAX_SUSPEND_REASON);
+        cut(&mut reason, MAX_REASON);
         let suspend = Command::Suspend {
             id: id.clone(),
             reason,

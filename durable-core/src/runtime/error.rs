@@ -238,6 +238,33 @@ pub enum ExportError {
     Write(#[from] std::io::Error),
 }
 
+/// Why an instance was not rewound. It is as it was.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RewindError {
+    /// The id breaks a rule, so there is no such instance.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidInstanceId),
+    /// There is no such instance.
+    #[error("there is no instance {id}")]
+    NotFound {
+        /// The id.
+        id: InstanceId,
+    },
+    /// Only an instance that has failed goes on where it did: one that has completed or was terminated
+    /// can be started anew, another is under way.
+    #[error("instance {id} has not failed: it is {status}")]
+    NotFailed {
+        /// The id.
+        id: InstanceId,
+        /// What it is doing, or how it has ended.
+        status: RuntimeStatus,
+    },
+    /// The hub failed.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
 /// Why no page of instances was found.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -17,6 +17,7 @@ pub(crate) mod lockstep;
 mod purge;
 mod query;
 mod queues;
+mod rewind;
 mod room;
 mod shell;
 mod space;
@@ -31,7 +32,7 @@ pub use crate::engine::LifecycleKind;
 pub use client::{Client, Instance};
 pub use error::{
     ExportError, HistoryError, HubError, InstanceError, OrchestrationError, PurgeError, QueryError,
-    StartError, WorkerError,
+    RewindError, StartError, WorkerError,
 };
 pub use health::Health;
 pub use history::{History, HistoryEvent, HistoryEventKind};

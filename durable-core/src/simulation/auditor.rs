@@ -10,7 +10,9 @@ use super::world::LIMIT;
 use crate::activity::{Activity, Attempted};
 use crate::engine::{ActivityKey, Dispatch, Snapshot};
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, Event, Letter, Outstanding, Pending, Step, Turn};
+use crate::history::{
+    Action, Event, Letter, Outstanding, Pending, Step, StepIndex, Turn, lived, taken_back,
+};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::replay::{Identity, Matching, Watched};
@@ -19,6 +21,10 @@ use crate::time::Timestamp;
 
 /// What the outside knows of one id.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each thing that was asked for"
+)]
 struct Known {
     /// Its start was acknowledged, and no purge was asked for since.
     started: bool,
@@ -29,6 +35,8 @@ struct Known {
     /// It was told that it has ended; how, if it asked.
     ended: bool,
     terminated: bool,
+    /// Somebody has asked that it be rewound.
+    rewound: bool,
     /// Its turns when it was told that it is suspended, until it is to be resumed.
     suspended: Option<u32>,
     last: Option<Snapshot>,
@@ -37,6 +45,8 @@ struct Known {
 /// What was seen of one call.
 #[derive(Debug, Default)]
 struct Attempts {
+    /// How often its instance had been rewound when one was begun.
+    rewinds: u32,
     /// The highest attempt that was begun.
     highest: u32,
     failed: u32,
@@ -168,11 +178,6 @@ impl Auditor {
         self.time(now);
     }
 
-    /// From now on nobody knows what is there.
-    pub(super) fn forget(&mut self) {
-        self.ids.clear();
-    }
-
     fn known(&mut self, id: &InstanceId) -> &mut Known {
         self.ids.entry(id.clone()).or_default()
     }
@@ -239,9 +244,24 @@ impl Auditor {
         self.known(id).suspended = None;
     }
 
+    /// Whether somebody has asked that it be rewound.
+    pub(super) fn is_rewound(&self, id: &InstanceId) -> bool {
+        self.ids.get(id).is_some_and(|known| known.rewound)
+    }
+
+    /// From now on it may go on, if it has failed.
+    pub(super) fn rewinding(&mut self, id: &InstanceId) {
+        let known = self.known(id);
+        known.rewound = true;
+        known.ended = false;
+    }
+
     pub(super) fn ended(&mut self, id: &InstanceId, durable: &Store) {
-        self.known(id).ended = true;
-        let ended = header(durable, id).is_none_or(|header| header.status.is_terminal());
+        // It may have been rewound again.
+        let known = self.known(id);
+        known.ended = !known.rewound;
+        let ended =
+            known.rewound || header(durable, id).is_none_or(|header| header.status.is_terminal());
         assert!(ended, "{id}: said to have ended, but it is not durable");
     }
 
@@ -271,9 +291,24 @@ impl Auditor {
     /// What was read never goes back, and is durable.
     pub(super) fn read(&mut self, id: &InstanceId, now: &Snapshot, durable: &Store) {
         self.is_no_older(id, now);
-        is_durable(id, now, durable);
+        self.is_durable(id, now, durable);
         self.check_progress(id, now, durable);
         self.known(id).last = Some(now.clone());
+    }
+
+    pub(super) fn is_durable(&self, id: &InstanceId, read: &Snapshot, durable: &Store) {
+        let stored = header(durable, id);
+        let stored = stored.unwrap_or_else(|| panic!("{id}: it was read, and is not durable"));
+        let rewound = self.ids.get(id).is_some_and(|known| known.rewound);
+        assert!(
+            is_no_earlier(stored.status, read.header.status, rewound),
+            "{id}: its status is not durable"
+        );
+        let turns = durable.history(&stored).expect("is readable").len();
+        assert!(
+            (stored.execution, turns) >= (read.header.execution, read.header.turns as usize),
+            "{id}: what was read is not durable"
+        );
     }
 
     /// It is not older than what was read before.
@@ -285,20 +320,27 @@ impl Auditor {
             assert_eq!(status, RuntimeStatus::Suspended, "{id}: it was suspended");
             assert_eq!(now, turns, "{id}: it took a turn while it was suspended");
         }
+        let rewound = self.known(id).rewound;
         if let Some(before) = &self.known(id).last {
             let (new, old) = (&now.header, &before.header);
             assert_eq!(new.number, old.number, "{id}: another incarnation");
             assert!(
                 (new.execution, new.turns) >= (old.execution, old.turns),
-                "{id}: turns went back"
+                "{id}: turns went back: {new:?} after {old:?}"
             );
             assert!(new.updated >= old.updated, "{id}: time went back");
             assert!(
-                is_no_earlier(new.status, old.status),
+                is_no_earlier(new.status, old.status, rewound),
                 "{id}: status went back"
             );
-            if old.status.is_terminal() {
-                assert_eq!(now.result, before.result, "{id}: the result changed");
+            let same = !rewound
+                || (new.status.is_terminal()
+                    && (new.execution, new.turns) == (old.execution, old.turns));
+            if old.status.is_terminal() && same {
+                assert_eq!(
+                    now.result, before.result,
+                    "{id}: the result changed: {new:?} after {old:?}"
+                );
             }
             let newer = |(call, report): &(CallId, Report)| {
                 let same = now.reports.iter().find(|(other, _)| other == call);
@@ -338,7 +380,24 @@ impl Auditor {
                 || stored.execution > dispatch.key.execution,
             "{id}: {call} runs before it is durable"
         );
+        // A call that is made again after a rewind begins anew.
+        let rewinds = rewinds(&history);
+        let since = history.iter().rfind(|turn| {
+            let mut steps = turn.steps.iter();
+            steps.any(|step| matches!(step.event, Event::Rewound { .. }))
+        });
+        let asked_at = asked.map(|turn| since.map_or(turn.time, |since| since.time.max(turn.time)));
         let attempts = self.calls.entry(dispatch.key).or_default();
+        if attempts.rewinds < rewinds {
+            let results = std::mem::take(&mut attempts.results);
+            let said = std::mem::take(&mut attempts.said);
+            *attempts = Attempts {
+                rewinds,
+                results,
+                said,
+                ..Attempts::default()
+            };
+        }
         assert!(
             dispatch.attempt <= attempts.failed + 1,
             "{id}: attempt {} at {call} after {} failures",
@@ -363,8 +422,8 @@ impl Auditor {
                     "{id}: an attempt at {call} too early"
                 );
                 // Three times rounded up to the next microsecond.
-                let last = asked.zip(work.give_up_ms);
-                let last = last.map(|(turn, ms)| Timestamp(turn.time.0 + ms * 1_000 + 3));
+                let last = asked_at.zip(work.give_up_ms);
+                let last = last.map(|(asked, ms)| Timestamp(asked.0 + ms * 1_000 + 3));
                 assert!(
                     last.is_none_or(|last| due <= last) || self.clock_was_set,
                     "{id}: an attempt at {call} too late"
@@ -426,7 +485,8 @@ impl Auditor {
         };
         let same = stored.header.execution == now.header.execution;
         let mut outstanding = Outstanding::default();
-        for turn in stored.turns.iter().take(now.header.turns as usize) {
+        let shown = stored.turns.len().min(now.header.turns as usize);
+        for turn in &*lived(&stored.turns[..shown]) {
             for step in &turn.steps {
                 outstanding.follow(step, turn.time);
             }
@@ -465,6 +525,7 @@ impl Auditor {
         let loaded = durable.load(&InstanceKey::Number(key.number), 0);
         let stored = loaded.expect("is readable").expect("is there");
         let history = durable.history(&stored.header).expect("is readable");
+        let history = lived(&history);
         let mut steps = history.iter().flat_map(|turn| &turn.steps);
         let ended = stored.header.status.is_terminal()
             || stored.header.execution != key.execution
@@ -485,7 +546,8 @@ impl Auditor {
         if !is_wanted(&key, durable) {
             return;
         }
-        let tries = 1 + self.retries.get(&key.number).copied().unwrap_or_default();
+        let again = rewinds_of(&key, durable);
+        let tries = 1 + again + self.retries.get(&key.number).copied().unwrap_or_default();
         let suspect = self.suspects.entry(key).or_default();
         if noted {
             suspect.killed += 1;
@@ -553,7 +615,8 @@ impl Auditor {
             .unwrap_or_else(|error| panic!("{id}: {error}"));
         self.check_append_only(&header, &turns);
         self.check_begin(&header, &turns);
-        self.check_history(&header, &turns);
+        self.check_history(&header, &turns, is_to_be_rewound(store, id));
+        let turns = lived(&turns);
         self.check_replay(&header, &turns);
         for child in begun_in(&turns) {
             assert!(
@@ -600,8 +663,10 @@ impl Auditor {
 
     /// One start, at most one answer to a call, timers not early, nothing after the end, time not
     /// going back, and answers that somebody gave.
-    fn check_history(&self, header: &Header, turns: &[Turn]) {
+    fn check_history(&self, header: &Header, turns: &[Turn], to_be_rewound: bool) {
         let id = &header.id;
+        let gone = taken_back(turns);
+        let mut first = true;
         let (mut answered, mut timers) = (BTreeSet::new(), BTreeMap::new());
         let (mut begun, mut cancelled) = (BTreeSet::new(), BTreeSet::new());
         let mut patched = BTreeSet::new();
@@ -615,9 +680,28 @@ impl Auditor {
             assert!(!turn.steps.is_empty(), "{id}: turn {index} is empty");
             last = turn.time;
             for (place, step) in turn.steps.iter().enumerate() {
-                assert!(!ended, "{id}: something after the end");
+                let index = u32::try_from(index).expect("is short");
+                let place = u32::try_from(place).expect("is short");
+                let place = StepIndex {
+                    turn: index,
+                    step: place,
+                };
+                if gone.contains(&place) {
+                    continue;
+                }
+                if let Event::Rewound { takes_back, .. } = &step.event {
+                    assert!(
+                        takes_back.iter().all(|taken| *taken < place),
+                        "{id}: a rewind takes back what comes after it"
+                    );
+                    continue;
+                }
+                assert!(!ended, "{id}: something after the end: {turns:?}");
                 let is_start = matches!(step.event, Event::Started(_));
-                assert_eq!(is_start, (index, place) == (0, 0), "{id}: one start, first");
+                // Terminated before its start, which was taken back, could happen again.
+                let gave_up = !gone.is_empty() && matches!(step.event, Event::Terminated { .. });
+                assert!(is_start == first || gave_up, "{id}: one start, first");
+                first = false;
                 if let Some(call) = step.event.answers() {
                     assert!(
                         begun.contains(&call),
@@ -664,7 +748,7 @@ impl Auditor {
             }
         }
         assert_eq!(
-            ended,
+            ended && !to_be_rewound,
             header.status.is_terminal(),
             "{id}: {} by its header",
             header.status
@@ -681,7 +765,8 @@ impl Auditor {
             | Event::EventRaised { .. }
             | Event::Terminated { .. }
             | Event::ChildCompleted { .. }
-            | Event::ChildFailed { .. } => return,
+            | Event::ChildFailed { .. }
+            | Event::Rewound { .. } => return,
         };
         let key = ActivityKey {
             number: header.number,
@@ -846,6 +931,13 @@ fn begun_in(turns: &[Turn]) -> Vec<InstanceId> {
     actions().filter_map(begun).collect()
 }
 
+pub(super) fn is_to_be_rewound(store: &Store, id: &InstanceId) -> bool {
+    let stored = store.load(&InstanceKey::Id(id.clone()), usize::MAX);
+    let messages = stored.expect("reads").map(|stored| stored.messages);
+    let mut messages = messages.into_iter().flatten();
+    messages.any(|(_, event)| matches!(event, Event::Rewound { .. }))
+}
+
 fn header_or_letter(store: &Store, id: &InstanceId) -> bool {
     let on_its_way = |letter: &Letter| matches!(letter, Letter::Start { started, .. } if started.instance == *id);
     let letters = || store.recover().expect("reads").letters;
@@ -858,6 +950,7 @@ fn load(store: &Store, id: &InstanceId) -> Option<Facts> {
     let turns = store
         .history(&stored.header)
         .unwrap_or_else(|error| panic!("{id}: {error}"));
+    let turns = lived(&turns);
     let recorded = turns
         .iter()
         .flat_map(|turn| &turn.steps)
@@ -886,24 +979,25 @@ fn load(store: &Store, id: &InstanceId) -> Option<Facts> {
             | Event::ActivityFailed { .. }
             | Event::TimerFired { .. }
             | Event::ChildCompleted { .. }
-            | Event::ChildFailed { .. } => {}
+            | Event::ChildFailed { .. }
+            | Event::Rewound { .. } => {}
         }
     }
     Some(facts)
 }
 
-pub(super) fn is_durable(id: &InstanceId, read: &Snapshot, durable: &Store) {
-    let stored = header(durable, id);
-    let stored = stored.unwrap_or_else(|| panic!("{id}: it was read, and is not durable"));
-    assert!(
-        is_no_earlier(stored.status, read.header.status),
-        "{id}: its status is not durable"
-    );
-    let turns = durable.history(&stored).expect("is readable").len();
-    assert!(
-        (stored.execution, turns) >= (read.header.execution, read.header.turns as usize),
-        "{id}: what was read is not durable"
-    );
+/// How often its instance was rewound.
+fn rewinds_of(key: &ActivityKey, durable: &Store) -> u32 {
+    let loaded = durable.load(&InstanceKey::Number(key.number), 0);
+    let stored = loaded.expect("is readable");
+    let history = stored.map(|stored| durable.history(&stored.header).expect("is readable"));
+    history.map_or(0, |turns| rewinds(&turns))
+}
+
+pub(super) fn rewinds(turns: &[Turn]) -> u32 {
+    let steps = turns.iter().flat_map(|turn| &turn.steps);
+    let rewinds = steps.filter(|step| matches!(step.event, Event::Rewound { .. }));
+    u32::try_from(rewinds.count()).expect("not many")
 }
 
 /// Whether its instance still waits for the call.
@@ -917,7 +1011,7 @@ fn is_wanted(key: &ActivityKey, durable: &Store) -> bool {
     }
     let history = durable.history(&stored.header).expect("is readable");
     let mut outstanding = Outstanding::default();
-    for turn in &history {
+    for turn in &*lived(&history) {
         for step in &turn.steps {
             outstanding.follow(step, turn.time);
         }
@@ -926,8 +1020,9 @@ fn is_wanted(key: &ActivityKey, durable: &Store) -> bool {
 }
 
 /// Whether this can follow on that; suspended it can be at any time before its end.
-fn is_no_earlier(new: RuntimeStatus, old: RuntimeStatus) -> bool {
+fn is_no_earlier(new: RuntimeStatus, old: RuntimeStatus, rewound: bool) -> bool {
     match (new, old) {
+        (_, RuntimeStatus::Failed) if rewound => new != RuntimeStatus::Pending,
         (_, old) if old.is_terminal() => new.is_terminal(),
         (RuntimeStatus::Pending, old) => {
             matches!(old, RuntimeStatus::Pending | RuntimeStatus::Suspended)

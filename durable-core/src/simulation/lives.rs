@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::auditor::{is_to_be_rewound, rewinds};
 use super::process::Store;
 use crate::engine::{Happened, LifecycleKind};
 use crate::id::{ExecutionId, InstanceId, InstanceNumber};
@@ -98,6 +99,7 @@ impl Lives {
                 life.begun && !ended && std::mem::replace(&mut life.execution, next) < next
             }
             LifecycleKind::Purged => ended,
+            LifecycleKind::Rewound => life.ended.take().is_some(),
         };
         assert!(follows, "{id}: {kind:?} does not follow on {life:?}");
         assert_eq!(life.execution, *execution, "{id}: of another execution");
@@ -122,6 +124,12 @@ impl Lives {
     }
 }
 
+/// Whether it was, or is to be, rewound.
+fn goes_on(header: &Header, durable: &Store) -> bool {
+    let history = durable.history(header).expect("reads");
+    rewinds(&history) > 0 || is_to_be_rewound(durable, &header.id)
+}
+
 /// It may have gone on meanwhile.
 fn is_durable(id: &InstanceId, number: InstanceNumber, kind: LifecycleKind, durable: &Store) {
     let key = InstanceKey::Number(number);
@@ -132,14 +140,15 @@ fn is_durable(id: &InstanceId, number: InstanceNumber, kind: LifecycleKind, dura
     let is_so = match kind {
         LifecycleKind::Started => Life::of(&header).begun,
         LifecycleKind::Completed | LifecycleKind::Failed | LifecycleKind::Terminated => {
-            header.status.is_terminal()
+            header.status.is_terminal() || goes_on(&header, durable)
         }
         LifecycleKind::Purged => false,
         LifecycleKind::Suspended
         | LifecycleKind::Resumed
         | LifecycleKind::Blocked
         | LifecycleKind::Unblocked
-        | LifecycleKind::ContinuedAsNew => true,
+        | LifecycleKind::ContinuedAsNew
+        | LifecycleKind::Rewound => true,
     };
     assert!(is_so, "{id}: {kind:?} was announced and is not durable");
 }

@@ -5,7 +5,6 @@ use fastrand::Rng;
 
 use super::process::Fault;
 use super::program::{self, Code, Node};
-use super::world::expiry::KeptFor;
 use crate::engine::Config;
 
 /// A whole run.
@@ -25,8 +24,6 @@ pub(crate) struct Plan {
     pub(crate) crash: Option<(u64, usize, Option<u64>)>,
     /// After so many moves nothing goes wrong any more, and everything must come to its end.
     pub(crate) moves: u64,
-    /// How long what has ended is kept afterwards, if not for ever.
-    pub(crate) kept: Option<KeptFor>,
 }
 
 /// One instance, or several of one id after one another.
@@ -184,7 +181,6 @@ impl Plan {
             fault: None,
             crash: None,
             moves,
-            kept: (rng.u8(0..3) == 0).then(|| KeptFor::random(&mut rng)),
         }
     }
 
@@ -204,7 +200,6 @@ impl Plan {
             });
         }
         let no = Chances::CALM;
-        with(&|plan| plan.kept = None);
         with(&|plan| plan.deploys.clear());
         with(&|plan| plan.chances.fault = no.fault);
         with(&|plan| plan.chances.crash = no.crash);
@@ -295,6 +290,9 @@ impl Case {
         let last = |case: &Self| case.lives.len() - 1;
         let free = |life: &Life| life.orders.ends_with(&[Order::Await, Order::Purge]);
         all.retain(|case| case.lives[..last(case)].iter().all(free));
+        // And only what has ended is purged.
+        let sound = |life: &Life| !life.orders.contains(&Order::Purge) || free(life);
+        all.retain(|case| case.lives.iter().all(sound));
         all
     }
 }

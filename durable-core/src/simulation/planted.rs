@@ -110,6 +110,10 @@ pub enum Planted {
     MissNews,
     /// That a problem is gone is not announced.
     ForgetUnblocked,
+    /// What was open when an execution failed is not asked for again after a rewind.
+    ForgetReopened,
+    /// Events that were kept for an instance are dropped when it fails, though it may be rewound.
+    DropKeptEvents,
     /// Only the first attempt at a child is purged with its parent.
     LeaveTriedChildren,
     /// What has ended is kept half as long as it must be.
@@ -173,9 +177,9 @@ impl Planted {
         Self::TellNewsEarly,
         Self::MissNews,
         Self::ForgetUnblocked,
+        Self::ForgetReopened,
+        Self::DropKeptEvents,
         Self::LeaveTriedChildren,
-        Self::ExpireEarly,
-        Self::ForgetExpiry,
     ];
 }
 

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hook::{StoreCall, StoreHook};
-use crate::engine::{Answer, Config, Durable, Effect, Engine, Group, Input, Rules, ToCommit};
-use crate::id::InstanceId;
+use crate::engine::{Answer, Config, Durable, Effect, Engine, Group, Input, ToCommit};
 use crate::store::kv::KvStore;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
-use crate::store::{Op, OpenError, Store as _, StoreError};
+use crate::store::{OpenError, Store as _, StoreError};
 use crate::time::Timestamp;
 
 pub(super) type Store = KvStore<Hooked<MemoryKv>>;
@@ -124,8 +123,6 @@ pub(super) struct Process {
     /// The most that is read before the next commit is sealed: the rest comes later, as when the
     /// shell looks at its inbox in between.
     pub(super) reads_at_once: usize,
-    /// What sealed commits purge, until somebody looks.
-    pub(super) purged: Vec<InstanceId>,
     /// Reads may find damage.
     pub(super) damaged: bool,
 }
@@ -138,7 +135,6 @@ impl Process {
         kv: &MemoryKv,
         faults: &Arc<Faults>,
         config: Config,
-        rules: Rules,
     ) -> Result<Self, OpenError> {
         let hook: Arc<dyn StoreHook> = Arc::<Faults>::clone(faults);
         let store = KvStore::open(Hooked::new(kv.clone(), hook), Path::new("memory"))?;
@@ -149,7 +145,6 @@ impl Process {
         let durable = recovered.commit;
         Ok(Self {
             engine: Engine::new(config, recovered, Box::new(|_| Arc::new(|| ())))
-                .with_rules(rules)
                 .with_listeners(Arc::new(AtomicUsize::new(1))),
             store,
             queue: VecDeque::new(),
@@ -157,7 +152,6 @@ impl Process {
             durable,
             released: VecDeque::new(),
             reads_at_once: usize::MAX,
-            purged: Vec::new(),
             damaged: false,
         })
     }
@@ -179,11 +173,6 @@ impl Process {
             let Some(sealed) = self.engine.seal() else {
                 return Ok(());
             };
-            let purged = sealed.ops.iter().filter_map(|op| match op {
-                Op::Purge { id, .. } => Some(id.clone()),
-                _ => None,
-            });
-            self.purged.extend(purged);
             let prepared = match sealed.ops.is_empty() {
                 true => None,
                 false => Some(self.store.prepare(sealed.commit, sealed.ops)?),

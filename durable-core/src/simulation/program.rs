@@ -60,6 +60,8 @@ pub(crate) enum Node {
     EventWithin(u8, u64),
     /// Does one thing or another: the code was changed here.
     Patched(u8),
+    /// Calls an activity that fails until its instance is rewound, and fails with it.
+    Must(Work),
 }
 
 /// How a child is begun.
@@ -71,6 +73,8 @@ pub(crate) struct Kin {
     pub(crate) pause_ms: u64,
     /// The error of this attempt is not retried, says the orchestrator.
     pub(crate) final_at: Option<u32>,
+    /// Its parent fails with it.
+    pub(crate) must: bool,
 }
 
 /// An activity, and how its attempts end.
@@ -100,6 +104,8 @@ pub(crate) struct Work {
     pub(crate) heartbeat_ms: Option<u64>,
     /// So many attempts have the process die, before all else; until somebody mends it.
     pub(crate) kills: u32,
+    /// None of the failures happens once its instance was rewound.
+    pub(crate) mended: bool,
 }
 
 /// How an attempt ends that does not end well.
@@ -151,6 +157,9 @@ const LETTER: &str = "letter";
 /// What a program is told to fail with.
 pub(crate) const PLANNED: &str = "as planned";
 
+/// What it fails with that cannot do without something.
+const MUST: &str = "it must";
+
 impl Work {
     /// One that ends well at once.
     pub(crate) fn well(n: u64) -> Self {
@@ -170,6 +179,17 @@ impl Work {
             reports: 0,
             heartbeat_ms: None,
             kills: 0,
+            mended: false,
+        }
+    }
+
+    /// One that ends well only once its instance was rewound.
+    fn mended(rng: &mut Rng) -> Self {
+        Self {
+            failures: u32::MAX,
+            attempts: rng.u32(1..3),
+            mended: true,
+            ..Self::random(rng)
         }
     }
 
@@ -206,6 +226,7 @@ impl Work {
                 1 => u32::MAX,
                 _ => 0,
             },
+            mended: false,
         }
     }
 
@@ -229,8 +250,9 @@ impl Work {
         whole * (100 - u64::from(self.jitter)) / 100
     }
 
-    /// How attempt number `attempt` ends, that goes on from `state`.
-    pub(crate) fn answer(&self, attempt: u32, state: Option<&Payload>) -> Answer {
+    /// How attempt number `attempt` ends, that goes on from `state`, of an instance that was rewound
+    /// or not.
+    pub(crate) fn answer(&self, attempt: u32, state: Option<&Payload>, rewound: bool) -> Answer {
         let polled: u32 = state.map_or(0, |state| state.decode().expect("a state"));
         if polled < self.polls {
             return Answer::Ends(Ok(Attempted::Again {
@@ -238,7 +260,7 @@ impl Work {
                 state: encode(&(polled + 1)),
             }));
         }
-        if attempt > self.failures {
+        if attempt > self.failures || (self.mended && rewound) {
             let output = (self.output(), "y".repeat(self.bytes));
             return Answer::Ends(Ok(Attempted::Done(encode(&output))));
         }
@@ -324,7 +346,8 @@ fn random_node(rng: &mut Rng, budget: usize) -> Node {
             })
             .collect()
     };
-    match rng.u8(0..25) {
+    match rng.u8(0..27) {
+        25 => Node::Must(Work::mended(rng)),
         23 => Node::EventWithin(name(rng), rng.u64(0..30_000)),
         24 => Node::Patched(name(rng)),
         8 | 9 => Node::Sleep(rng.u64(0..20_000)),
@@ -367,6 +390,7 @@ impl Kin {
             attempts: rng.u32(1..4),
             pause_ms: rng.u64(0..4_000),
             final_at: rng.bool().then(|| rng.u32(1..4)),
+            must: rng.u8(0..4) == 0,
         }
     }
 
@@ -395,6 +419,7 @@ fn children(node: &Node) -> impl Iterator<Item = &Vec<Node>> {
         | Node::EventOr(..)
         | Node::EventWithin(..)
         | Node::Patched(_)
+        | Node::Must(_)
         | Node::Status(_)
         | Node::Draw
         | Node::Letter
@@ -671,10 +696,14 @@ async fn follow_node(
             if let Some(last) = kin.final_at {
                 call = call.retry_if(move |attempt| *attempt != last);
             }
-            seen.push(Seen::Child(call.await.map_err(|error| match error {
+            let child = call.await.map_err(|error| match error {
                 SubOrchestrationError::Application(attempt) => Some(attempt),
                 _ => None,
-            })));
+            });
+            if kin.must && child.is_err() {
+                return Err(failed(ctx, MUST));
+            }
+            seen.push(Seen::Child(child));
         }
         Node::Detached(nodes) => {
             let call = ctx.call_sub_orchestrator::<Script>(nodes);
@@ -696,13 +725,20 @@ async fn follow_node(
             ctx.set_custom_status(&(name, patched)).expect("JSON");
             seen.push(Seen::Patched(name, patched));
         }
-        Node::Fail => {
-            let failure = FailureDetails::new(FailureKind::Application, "planned", PLANNED);
-            return Err(failure.with_value(encode(&attempt(ctx.instance_id().as_str()))));
-        }
+        Node::Must(work) => match call(ctx, &work).await {
+            Ok((output, _)) => seen.push(Seen::Output(output)),
+            Err(_) => return Err(failed(ctx, MUST)),
+        },
+        Node::Fail => return Err(failed(ctx, PLANNED)),
         Node::Panic => panic!("{PLANNED}"),
     }
     Ok(())
+}
+
+/// It tells which attempt it was.
+fn failed(ctx: OrchestrationContext, why: &str) -> FailureDetails {
+    let failure = FailureDetails::new(FailureKind::Application, "planned", why);
+    failure.with_value(encode(&attempt(ctx.instance_id().as_str())))
 }
 
 fn call(ctx: OrchestrationContext, work: &Work) -> crate::replay::ActivityCall<(u64, String), u32> {
@@ -758,6 +794,10 @@ pub(crate) fn judge(
     result: Result<&Payload, &FailureDetails>,
     raised: u64,
 ) -> Result<(), String> {
+    let must = |failure: &FailureDetails| failure.message() == MUST && may_fail(nodes);
+    if result.is_err_and(must) {
+        return Ok(());
+    }
     if let Some(Node::Again(nodes)) = nodes.last() {
         return judge(nodes, result, raised);
     }
@@ -798,6 +838,16 @@ fn end(nodes: &[Node]) -> Option<&Node> {
     }
 }
 
+/// Whether it may fail before its end.
+fn may_fail(nodes: &[Node]) -> bool {
+    nodes.iter().any(|node| match node {
+        Node::Must(_) => true,
+        Node::Child(nodes, kin) => kin.must && (may_fail(nodes) || end(nodes).is_some()),
+        Node::Detached(_) => false,
+        other => children(other).any(|branch| may_fail(branch)),
+    })
+}
+
 fn judge_failure(nodes: &[Node], failure: &FailureDetails) -> Result<(), String> {
     let planned = match nodes.last() {
         Some(Node::Fail) => failure.kind() == FailureKind::Application,
@@ -829,6 +879,7 @@ impl Judge {
     fn node(&mut self, node: &Node, last: &mut BTreeMap<u8, u64>) -> Result<(), String> {
         match node {
             Node::Call(work) => self.expect_of(work),
+            Node::Must(work) => self.expect(&Seen::Output(work.output())),
             Node::Meanwhile(work, nodes) => {
                 self.sequence(nodes, last)?;
                 self.expect_of(work)
@@ -869,8 +920,13 @@ impl Judge {
             },
             Node::Letter => self.expect(&Seen::Letter),
             Node::Child(nodes, kin) => match (self.next()?, end(nodes)) {
-                (Seen::Child(Err(Some(attempt))), Some(Node::Fail))
-                    if attempt == kin.last_attempt() =>
+                // One that must go well was not seen to fail.
+                (Seen::Child(Err(_)), _) if kin.must => {
+                    Err("it goes on without a child".to_owned())
+                }
+                (Seen::Child(Err(Some(attempt))), failure)
+                    if attempt == kin.last_attempt()
+                        && (may_fail(nodes) || matches!(failure, Some(Node::Fail))) =>
                 {
                     Ok(())
                 }

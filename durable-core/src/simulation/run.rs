@@ -27,14 +27,14 @@ pub struct Figures {
     pub attempts: u64,
     /// What they have said of how far they have come.
     pub reports: u64,
+    /// How often somebody had an instance rewound.
+    pub rewinds: u64,
     /// What clients asked for.
     pub asked: u64,
     /// What they were answered, reads included.
     pub answers: u64,
     /// Instances that were followed to their end.
     pub ended: u64,
-    /// Instances that were purged because their time was over.
-    pub expired: u64,
 }
 
 impl std::ops::AddAssign for Figures {
@@ -47,10 +47,10 @@ impl std::ops::AddAssign for Figures {
         self.deploys += other.deploys;
         self.attempts += other.attempts;
         self.reports += other.reports;
+        self.rewinds += other.rewinds;
         self.asked += other.asked;
         self.answers += other.answers;
         self.ended += other.ended;
-        self.expired += other.expired;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs made by hand, to be gone through point by point.
 
 use super::plan::{Case, Chances, Deploy, Life, Order, Plan, Sizes};
-use super::program::{Badly, Code, Node, Work};
+use super::program::{Badly, Code, Kin, Node, Work};
 
 /// A run made by hand.
 pub(super) struct Scenario {
@@ -29,7 +29,6 @@ impl Scenario {
             fault: None,
             crash: None,
             moves: 3_000,
-            kept: None,
         }
     }
 }
@@ -161,6 +160,13 @@ scenarios! {
             &[Order::StartOrRaise(0, 0), Order::StartOrRaise(0, 7_000), Order::StartOrRaise(1, 0), Order::StartOrRaise(1, 0)]);
     "started later by an event", RIGHT, later(with(vec![Node::Event(0)],
         &[Order::StartOrRaise(0, 0), Order::StartOrRaise(1, 0), Order::Terminate, Order::StartOrRaise(0, 0)]));
+    "fails, and is rewound", RIGHT,
+        with(
+            vec![Node::All(vec![vec![Node::Must(mended(1))], vec![Node::Must(mended(2))], vec![call(3)]]), Node::Event(0)],
+            &[Order::Raise(0, 0), Order::Raise(0, 7_000)],
+        );
+    "fails with its child, and both are rewound", RESTARTED,
+        one(vec![call(1), Node::Child(vec![call(2), Node::Must(mended(3))], KIN), Node::Sleep(50)]);
     "started twice", RIGHT, with(vec![call(1)], &[Order::StartAgain, Order::StartAgain]);
     "purged, and its id used again", RIGHT, vec![Case {
         lives: vec![
@@ -204,6 +210,23 @@ fn call(n: u64) -> Node {
 fn large(n: u64) -> Work {
     Work {
         bytes: 8_000,
+        ..Work::well(n)
+    }
+}
+
+/// A child that its parent cannot do without.
+const KIN: Kin = Kin {
+    named: false,
+    attempts: 1,
+    pause_ms: 0,
+    final_at: None,
+    must: true,
+};
+
+fn mended(n: u64) -> Work {
+    Work {
+        failures: u32::MAX,
+        mended: true,
         ..Work::well(n)
     }
 }

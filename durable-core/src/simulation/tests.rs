@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::process::{Faults, Process, Ticket};
 use super::program::{Code, Node, Script, Work, registry};
 use super::{exhaust, run, scenarios, simulate};
-use crate::engine::{Begin, Command, Config, Effect, Input, Response, Rules, StartRequest};
+use crate::engine::{Begin, Command, Config, Effect, Input, Response, StartRequest};
 use crate::id::{EventName, InstanceId};
 use crate::orchestrator::Orchestrator as _;
 use crate::payload::Payload;
@@ -80,8 +80,7 @@ fn open(kv: &MemoryKv) -> Process {
         max_waiting_bytes: 1_000,
         ..Config::default()
     };
-    let mut process =
-        Process::start(kv, &Arc::new(Faults::default()), config, Rules::default()).expect("opens");
+    let mut process = Process::start(kv, &Arc::new(Faults::default()), config).expect("opens");
     process
         .engine
         .handle(Input::WorkerStarted(1, Arc::new(registry(Code::Right))));
@@ -173,17 +172,4 @@ fn what_waits_for_an_instance_that_does_not_go_on_is_bounded() {
         },
     );
     assert!(matches!(terminated, Response::Done));
-}
-
-/// The whole list is gone through by `durable-torture simulate --self-test`.
-#[test]
-fn what_leaves_too_early_or_never_is_noticed() {
-    use super::planted::{Planted, plant};
-
-    for bug in [Planted::ExpireEarly, Planted::ForgetExpiry] {
-        plant(Some(bug));
-        let found = (1..200).any(|seed| super::run::simulate(seed, 300).is_err());
-        plant(None);
-        assert!(found, "{bug:?}");
-    }
 }

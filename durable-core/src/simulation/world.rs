@@ -1,8 +1,6 @@
 //! Everything outside of the process: the clock, the disk, clients, the operator, activities that
 //! run. Which of them moves next, the seed decides.
 
-pub(super) mod expiry;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::FutureExt;
 
-use super::auditor::{Auditor, is_durable};
+use super::auditor::{Auditor, rewinds};
 use super::follower::Follower;
 use super::lives::Lives;
 use super::plan::{Chances, Deploy, Life, Order, Plan};
@@ -21,12 +19,12 @@ use super::run::Figures;
 use super::sweep::{Asks, Sweep};
 use crate::activity::{Activity, Attempted};
 use crate::engine::{
-    ActivityKey, Begin, Command, Dispatch, Effect, Input, RESTLESS, Reported, Response, Rules,
-    Snapshot, StartRequest, WATCHED, WorkerId,
+    ActivityKey, Begin, Command, Dispatch, Effect, Input, RESTLESS, Reported, Response, Snapshot,
+    StartRequest, WATCHED, WorkerId,
 };
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::Event;
-use crate::id::{EventName, InstanceId};
+use crate::id::{EventName, InstanceId, InstanceNumber};
 use crate::orchestrator::Orchestrator;
 use crate::payload::Payload;
 use crate::store::kv::KvStore;
@@ -48,6 +46,9 @@ const MAX_VALUE: usize = 4_000;
 
 /// More moves than any run needs to come to its end.
 const ENDLESS: u64 = 60_000;
+
+/// A run in which instances are rewound for ever does not end.
+const MOST_REWINDS: u64 = 8;
 
 /// As it is by default.
 pub(super) const LIMIT: u32 = 3;
@@ -79,6 +80,7 @@ pub(super) struct World {
     /// How many there were.
     reported: u64,
     retries: BTreeSet<u64>,
+    rewinds: BTreeMap<u64, InstanceId>,
     next_ticket: u64,
     worker: Option<(WorkerId, Code)>,
     next_worker: WorkerId,
@@ -89,8 +91,6 @@ pub(super) struct World {
     /// Every attempt of this process: none is made twice.
     dispatched: BTreeSet<(ActivityKey, u32)>,
     auditor: Auditor,
-    /// What holds for the hub's instances.
-    rules: Rules,
     /// As somebody knows them who has listened since the process began.
     lives: Lives,
     figures: Figures,
@@ -149,6 +149,8 @@ struct Client {
     /// An earlier start of this life was not answered: it may have happened.
     maybe_started: bool,
     maybe_purged: bool,
+    /// Events that came after its end: should it be rewound it may wait for them.
+    refused: Vec<Order>,
     /// Events sent in this life.
     events: u64,
     /// Grows with each life: what was asked in an earlier one says nothing of this.
@@ -213,6 +215,7 @@ impl World {
             reporting: BTreeMap::new(),
             reported: 0,
             retries: BTreeSet::new(),
+            rewinds: BTreeMap::new(),
             next_ticket: 0,
             worker: None,
             next_worker: 1,
@@ -220,7 +223,6 @@ impl World {
             stale: Vec::new(),
             dispatched: BTreeSet::new(),
             auditor: Auditor::new(hub),
-            rules: Rules::default(),
             lives: Lives::default(),
             figures: Figures::default(),
             calm: false,
@@ -256,7 +258,6 @@ impl World {
             );
         }
         self.check_end();
-        self.expire();
         self.figures
     }
 
@@ -295,7 +296,7 @@ impl World {
     fn restart(&mut self) {
         loop {
             let config = self.plan.sizes.config();
-            match Process::start(&self.kv, &self.faults, config, self.rules.clone()) {
+            match Process::start(&self.kv, &self.faults, config) {
                 Ok(process) => {
                     let fault = self.faults.pause();
                     self.lives = Lives::of(&process.store);
@@ -371,6 +372,9 @@ impl World {
         }
         for client in &mut self.clients {
             client.unanswered();
+            if self.auditor.is_rewound(&client.id) {
+                client.raise_refused();
+            }
         }
         self.readers.clear();
         self.listings.clear();
@@ -379,6 +383,7 @@ impl World {
         self.followers.values_mut().for_each(Follower::unanswered);
         self.reporting.clear();
         self.retries.clear();
+        self.rewinds.clear();
         self.restart();
         if let Some(process) = &self.process {
             // The hook is for the process, not for who looks on.
@@ -442,8 +447,9 @@ impl World {
             return self.pass_time();
         }
         if self.once_in(self.chances.look) {
-            return match self.rng.u8(0..4) {
-                0 => self.retry(),
+            return match self.rng.u8(0..8) {
+                0 | 1 => self.retry(),
+                2 | 3 => self.rewind(),
                 _ => self.look(),
             };
         }
@@ -666,7 +672,11 @@ impl World {
                 }
                 (Answer::Kills, work.reports)
             } else {
-                (work.answer(attempt, dispatch.state.as_ref()), work.reports)
+                let rewound = rewound(dispatch.key.number, durable);
+                (
+                    work.answer(attempt, dispatch.state.as_ref(), rewound),
+                    work.reports,
+                )
             }
         };
         self.figures.attempts += 1;
@@ -690,13 +700,15 @@ impl World {
             // Somebody has mended it meanwhile.
             Answer::Kills if self.calm => {
                 let Dispatch {
+                    key,
                     input,
                     attempt,
                     state,
                     ..
                 } = &running.dispatch;
                 let (work, _): (Work, String) = input.decode().expect("what it was given");
-                self.running[place].answer = work.answer(*attempt, state.as_ref());
+                let rewound = rewound(key.number, &self.durable());
+                self.running[place].answer = work.answer(*attempt, state.as_ref(), rewound);
                 return;
             }
             Answer::Kills => {
@@ -839,7 +851,7 @@ impl World {
     /// The client's instance is purged with its children, every second time that it has ended.
     fn begin_sweep(&mut self, id: &InstanceId) -> Option<Ticket> {
         let process = self.process.as_ref()?;
-        if self.rng.bool() {
+        if self.rng.bool() || !self.rewinds.is_empty() {
             return None;
         }
         let fault = self.faults.pause();
@@ -917,6 +929,41 @@ impl World {
             }
         }
         self.faults.set(fault);
+    }
+
+    /// Somebody has an instance that has failed go on; it may be the child of another.
+    fn rewind(&mut self) {
+        let Some(process) = &self.process else { return };
+        // Who purges a family looks first whether all of it has ended.
+        if self.figures.rewinds >= MOST_REWINDS || self.sweep.is_some() {
+            return;
+        }
+        let fault = self.faults.pause();
+        let list = List {
+            filter: Filter {
+                statuses: [RuntimeStatus::Failed].into(),
+                ..Filter::default()
+            },
+            after: None,
+            limit: 10,
+            budget: 1_000,
+            payloads: false,
+        };
+        let failed = process.store.list(&list).expect("reads").found;
+        self.faults.set(fault);
+        if failed.is_empty() {
+            return;
+        }
+        let id = failed[self.rng.usize(0..failed.len())].header.id.clone();
+        self.figures.rewinds += 1;
+        self.auditor.rewinding(&id);
+        let reason = "mended".to_owned();
+        let rewind = Command::Rewind {
+            id: id.clone(),
+            reason,
+        };
+        let ticket = self.send(rewind);
+        self.rewinds.insert(ticket.number, id);
     }
 
     fn look(&mut self) {
@@ -1052,7 +1099,7 @@ impl World {
             for (reader, snapshot) in listing {
                 let client = &self.clients[reader.client];
                 if client.life == reader.life && !client.may_be_gone() {
-                    is_durable(&client.id, &snapshot, durable);
+                    self.auditor.is_durable(&client.id, &snapshot, durable);
                 }
             }
             return;
@@ -1085,6 +1132,15 @@ impl World {
                 Response::Done | Response::Ended(_) | Response::NotFound
             );
             return assert!(fits, "a retry was answered {response:?}");
+        }
+        if let Some(id) = self.rewinds.remove(&ticket.number) {
+            let client = self.clients.iter_mut().find(|client| client.id == id);
+            client.into_iter().for_each(Client::raise_refused);
+            let fits = matches!(
+                response,
+                Response::Done | Response::NotFailed(_) | Response::NotFound
+            );
+            return assert!(fits, "a rewind was answered {response:?}");
         }
         let mine = |client: &Client| {
             client
@@ -1145,6 +1201,9 @@ impl World {
         if !process.is_idle() || !self.readers.is_empty() || !self.retries.is_empty() {
             return false;
         }
+        if !self.rewinds.is_empty() {
+            return false;
+        }
         let fault = self.faults.pause();
         let ended = self.clients.iter().all(|client| {
             let glimpse = process.store.glimpse(&client.id).expect("reads");
@@ -1200,6 +1259,14 @@ fn purge(child: &Child) -> Command {
     }
 }
 
+/// Whether what made the activities of an instance fail was mended.
+fn rewound(number: InstanceNumber, durable: &Store) -> bool {
+    let stored = durable
+        .load(&InstanceKey::Number(number), 0)
+        .expect("reads");
+    stored.is_some_and(|stored| rewinds(&stored.turns) > 0)
+}
+
 /// Every second event has an id, and is raised again under it by who does not know what became of it.
 fn has_id(number: u64) -> bool {
     number.is_multiple_of(2)
@@ -1216,6 +1283,7 @@ impl Client {
             asked: None,
             maybe_started: false,
             maybe_purged: false,
+            refused: Vec::new(),
             events: 0,
             life: 0,
             ended: false,
@@ -1247,6 +1315,7 @@ impl Client {
             }
             self.life += 1;
             self.events = 0;
+            self.refused.clear();
             self.maybe_started = false;
             self.maybe_purged = false;
             self.ended = false;
@@ -1384,7 +1453,11 @@ impl Client {
                 auditor.started(id, durable);
                 auditor.raised(id, number, durable);
             }
-            (Want::StartOrRaise(..), Response::AlreadyExists(status) | Response::Ended(status)) => {
+            (
+                Want::StartOrRaise(name, bytes, _),
+                Response::AlreadyExists(status) | Response::Ended(status),
+            ) => {
+                self.refused.push(Order::Raise(name, bytes));
                 let there = self.maybe_started || auditor.is_started(id);
                 assert!(there && status.is_terminal(), "{id}: {status} is no reason");
                 auditor.started(id, durable);
@@ -1405,6 +1478,9 @@ impl Client {
                 Want::Event(..) | Want::Order(Order::Terminate | Order::Suspend | Order::Resume),
                 Response::Ended(_),
             ) => {
+                if let Want::Event(name, bytes, _) = want {
+                    self.refused.push(Order::Raise(name, bytes));
+                }
                 auditor.ended(id, durable);
                 self.ended = true;
             }
@@ -1422,7 +1498,34 @@ impl Client {
                 auditor.purged(id, durable);
                 self.next_life();
             }
+            // It was rewound since it had ended.
+            (Want::Order(Order::Purge), Response::NotEnded(_)) if auditor.is_rewound(id) => {
+                let raises = |want: &&Want| matches!(want, Want::Order(Order::Raise(..)));
+                let place = self.orders.iter().take_while(raises).count();
+                self.orders.insert(place, want);
+                self.orders.insert(place, Want::Order(Order::Await));
+                self.maybe_purged = false;
+                self.raise_refused();
+            }
             (want, response) => panic!("{id}: {want:?} was answered {response:?}"),
+        }
+    }
+
+    /// It may have been rewound.
+    fn raise_refused(&mut self) {
+        if self.may_be_gone() {
+            return;
+        }
+        // It would wait for an end that waits for these.
+        let waits = |asked: &mut (Ticket, Want)| asked.1 == Want::Order(Order::Await);
+        if !self.refused.is_empty()
+            && let Some((ticket, _)) = self.asked.take_if(waits)
+        {
+            ticket.wanted.store(false, Ordering::Relaxed);
+            self.orders.push_front(Want::Order(Order::Await));
+        }
+        for order in self.refused.drain(..) {
+            self.orders.push_front(Want::Order(order));
         }
     }
 

@@ -128,6 +128,13 @@ impl Header {
         (!self.status.is_terminal()).then_some(scheduled.at)
     }
 
+    /// Whether it may go on although it has ended: anybody rewinds what has failed, a parent also a child
+    /// that was terminated.
+    pub(crate) fn may_be_rewound(&self) -> bool {
+        self.status == RuntimeStatus::Failed
+            || (self.status == RuntimeStatus::Terminated && self.parent.is_some())
+    }
+
     pub(crate) fn size(&self) -> HeaderSize {
         // A length is known of whatever can be encoded, and what cannot be is never stored.
         let len = postcard::experimental::serialized_size(self).unwrap_or_default();

@@ -364,8 +364,11 @@ pub(crate) trait Store: Aside {
     /// Makes everything applied durable.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// With the first messages, at most so many.
+    /// With the first messages, at most so many. Of an instance that has ended only its summary.
     fn load(&self, key: &InstanceKey, messages: usize) -> Result<Option<Stored>, StoreError>;
+
+    /// The same, and also the history of an instance that has ended.
+    fn load_ended(&self, key: &InstanceKey, messages: usize) -> Result<Option<Stored>, StoreError>;
 
     /// At most `limit` messages of an instance behind number `after`, in order.
     fn messages(

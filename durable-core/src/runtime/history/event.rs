@@ -132,6 +132,9 @@ pub enum HistoryEventKind {
         /// And the children it waited for, too.
         recursive: bool,
     },
+    /// It had failed, and goes on: see [`Client::rewind`](crate::Client::rewind). What that takes back
+    /// stays where it is.
+    ExecutionRewound { reason: String },
 }
 
 /// What a turn shows.
@@ -182,6 +185,10 @@ fn of_event(event: Event) -> HistoryEventKind {
             call: CallId(call),
             failure,
         } => Kind::SubOrchestrationInstanceFailed { call, failure },
+        Event::Rewound {
+            reason,
+            takes_back: _,
+        } => Kind::ExecutionRewound { reason },
     }
 }
 

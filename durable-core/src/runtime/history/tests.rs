@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::event::{HistoryEvent, events_of};
 use crate::failure::{FailureDetails, FailureKind};
-use crate::history::{Action, ActivityOptions, ChildOptions, Event, Parent, Started, Step, Turn};
+use crate::history::{
+    Action, ActivityOptions, ChildOptions, Event, Parent, Started, Step, StepIndex, Turn,
+};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::retry::RetryPolicy;
@@ -84,6 +86,10 @@ fn events() -> Vec<Event> {
             call,
             failure: failure().not_retryable(),
         },
+        Event::Rewound {
+            reason: "the bank is up again".to_owned(),
+            takes_back: vec![StepIndex { turn: 0, step: 3 }],
+        },
     ]
 }
 
@@ -155,9 +161,10 @@ fn kind_of_event(event: &Event) -> u8 {
         Event::Terminated { .. } => 5,
         Event::ChildCompleted { .. } => 6,
         Event::ChildFailed { .. } => 7,
+        Event::Rewound { .. } => 8,
     }
 }
-const EVENTS: u8 = 8;
+const EVENTS: u8 = 9;
 
 fn kind_of_action(action: &Action) -> u8 {
     match action {

@@ -192,6 +192,28 @@ impl<K: KeyValue> KvStore<K> {
         read::turns(&self.kv, header)
     }
 
+    fn load_any(
+        &self,
+        key: &InstanceKey,
+        messages: usize,
+        ended: bool,
+    ) -> Result<Option<Stored>, StoreError> {
+        let is_active = |number| self.ledger(|ledger| ledger.active.contains(number));
+        let Some(mut stored) = read::instance(&self.kv, key, messages, ended)? else {
+            return match key {
+                InstanceKey::Number(number) if is_active(*number) => Err(StoreError::corrupt(
+                    format!("active instance number {} is missing", number.0),
+                )),
+                InstanceKey::Number(_) | InstanceKey::Id(_) => Ok(None),
+            };
+        };
+        stored.active = is_active(stored.header.number);
+        if !stored.active && (ended || !stored.header.status.is_terminal()) {
+            read::check_whole(&stored)?;
+        }
+        Ok(Some(stored))
+    }
+
     fn ledger<R>(&self, f: impl FnOnce(&mut Ledger) -> R) -> R {
         f(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -274,20 +296,11 @@ impl<K: KeyValue> Store for KvStore<K> {
     }
 
     fn load(&self, key: &InstanceKey, messages: usize) -> Result<Option<Stored>, StoreError> {
-        let is_active = |number| self.ledger(|ledger| ledger.active.contains(number));
-        let Some(mut stored) = read::instance(&self.kv, key, messages)? else {
-            return match key {
-                InstanceKey::Number(number) if is_active(*number) => Err(StoreError::corrupt(
-                    format!("active instance number {} is missing", number.0),
-                )),
-                InstanceKey::Number(_) | InstanceKey::Id(_) => Ok(None),
-            };
-        };
-        stored.active = is_active(stored.header.number);
-        if !stored.active && !stored.header.status.is_terminal() {
-            read::check_whole(&stored)?;
-        }
-        Ok(Some(stored))
+        self.load_any(key, messages, false)
+    }
+
+    fn load_ended(&self, key: &InstanceKey, messages: usize) -> Result<Option<Stored>, StoreError> {
+        self.load_any(key, messages, true)
     }
 
     fn messages(

@@ -136,11 +136,12 @@ pub(super) fn bounded(
     Ok((records, more))
 }
 
-/// Everything of an instance.
+/// Everything of an instance; of one that has ended only if that is wanted.
 pub(super) fn instance(
     kv: &impl KeyValue,
     key: &InstanceKey,
     messages_at_most: usize,
+    ended: bool,
 ) -> Result<Option<Stored>, StoreError> {
     let Some(header) = header(kv, key)? else {
         return Ok(None);
@@ -155,7 +156,7 @@ pub(super) fn instance(
         attempts: Vec::new(),
         active: false,
     };
-    if stored.header.status.is_terminal() {
+    if stored.header.status.is_terminal() && !ended {
         return Ok(Some(stored));
     }
     (stored.turns, stored.turn_lens) = turns_and_lens(kv, &stored.header)?;

@@ -9,7 +9,9 @@ use super::super::{keys, read};
 use super::is_damage;
 use super::tally::unreadable;
 use crate::failure::FailureKind;
-use crate::history::{Action, Event, Outstanding, Pending, Started, Step, Turn, decode_turn};
+use crate::history::{
+    Action, Event, Outstanding, Pending, Started, Step, StepIndex, Turn, decode_turn, taken_back,
+};
 use crate::id::{CallId, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::store::{
@@ -171,15 +173,24 @@ impl Story {
             examined.expect(begins, || {
                 format!("execution {execution} does not begin with its start")
             });
+            let gone = taken_back(turns.iter().map(|(_, turn)| turn));
             let mut last = None;
             for (nth, turn) in turns {
                 examined.expect(last <= Some(turn.time), || {
                     format!("turn {nth} of execution {execution} is before the one before it")
                 });
                 last = Some(turn.time);
-                if *execution == header.execution {
-                    for step in &turn.steps {
-                        outstanding.follow(step, turn.time);
+                if *execution != header.execution {
+                    continue;
+                }
+                for (step, of) in (0..).zip(&turn.steps) {
+                    let turn_index = nth.saturating_sub(1);
+                    let index = StepIndex {
+                        turn: turn_index,
+                        step,
+                    };
+                    if !gone.contains(&index) {
+                        outstanding.follow(of, turn.time);
                     }
                 }
             }
@@ -221,6 +232,8 @@ impl Story {
         let status = if continued && turns.is_empty() {
             // Its start waits.
             RuntimeStatus::Running
+        } else if self.is_to_be_rewound() {
+            RuntimeStatus::Running
         } else {
             status_of(turns, outstanding)
         };
@@ -254,6 +267,11 @@ impl Story {
         });
     }
 
+    fn is_to_be_rewound(&self) -> bool {
+        let mut messages = self.messages.iter();
+        messages.any(|(_, event)| matches!(event, Event::Rewound { .. }))
+    }
+
     /// What waits: a start if nothing was lived through, nothing once it has ended.
     fn waiting(&self, header: &Header, outstanding: &Outstanding, examined: &mut Examined) {
         if self.current(header).is_empty() {
@@ -261,7 +279,11 @@ impl Story {
             let begins = first.is_some_and(|event| starts(event, header, header.execution));
             examined.expect(begins, || "its start does not wait first".to_owned());
         }
-        if header.status.is_terminal() && !self.messages.is_empty() {
+        // Of one that may be rewound events are kept.
+        let may_go_on = header.may_be_rewound();
+        let is_kept =
+            |(_, event): &(u64, Event)| may_go_on && matches!(event, Event::EventRaised { .. });
+        if header.status.is_terminal() && !self.messages.iter().all(is_kept) {
             let detail = format!(
                 "{} messages wait although it has ended",
                 self.messages.len()
