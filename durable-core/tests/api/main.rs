@@ -36,6 +36,7 @@ mod query;
 mod restart;
 mod retention;
 mod retries;
+mod rewind;
 mod scheduled;
 #[cfg(feature = "simulation")]
 mod space;
