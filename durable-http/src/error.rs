@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use durable_core::{HubError, InstanceError, PurgeError, QueryError, StartError, StoreError};
+use durable_core::{
+    HubError, InstanceError, PurgeError, QueryError, RewindError, StartError, StoreError,
+};
 use http::{Response, StatusCode};
 use uuid::Uuid;
 
@@ -16,6 +18,8 @@ pub(crate) enum ApiError {
     Unauthorized(&'static str),
     Forbidden(&'static str),
     NotFound,
+    /// As before, where the original says so.
+    NoInstance,
     Gone,
     BadRequest(String),
     /// As before, where the original answers with a text alone.
@@ -49,7 +53,7 @@ impl ApiError {
         match self {
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoInstance => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
             Self::BadRequest(_) | Self::BadParameter(_) => StatusCode::BAD_REQUEST,
             Self::NotAsNeeded(_) => StatusCode::PRECONDITION_FAILED,
@@ -74,6 +78,7 @@ impl ApiError {
             Self::Unauthorized(_)
             | Self::Forbidden(_)
             | Self::NotFound
+            | Self::NoInstance
             | Self::Gone
             | Self::BadRequest(_)
             | Self::BadParameter(_)
@@ -90,6 +95,7 @@ impl ApiError {
         let status = self.status();
         let body = match self {
             Self::NotFound | Self::Gone => return empty(status),
+            Self::NoInstance => return json(status, "there is no such instance"),
             Self::BadParameter(message) => return json(status, message),
             Self::NotAsNeeded(message) => return json(status, &message),
             Self::Unauthorized(message) | Self::Forbidden(message) => ErrorBody::plain(message),
@@ -188,6 +194,16 @@ impl From<PurgeError> for ApiError {
             PurgeError::NotEnded { .. } => Self::NotAsNeeded(error.to_string()),
             PurgeError::Hub(error) => error.into(),
             PurgeError::InvalidId(_) | PurgeError::NotFound { .. } | _ => Self::NotFound,
+        }
+    }
+}
+
+impl From<RewindError> for ApiError {
+    fn from(error: RewindError) -> Self {
+        match error {
+            RewindError::NotFailed { .. } => Self::NotAsNeeded(error.to_string()),
+            RewindError::Hub(error) => error.into(),
+            RewindError::InvalidId(_) | RewindError::NotFound { .. } | _ => Self::NotFound,
         }
     }
 }

@@ -277,6 +277,12 @@ impl Rows {
                 let reason = reason.unwrap_or_default();
                 self.ended(row("ExecutionCompleted"), "Terminated", &reason);
             }
+            Kind::ExecutionRewound { reason } => {
+                self.push(Row {
+                    reason: Some(reason),
+                    ..row("ExecutionRewound")
+                });
+            }
             kind @ (Kind::TaskScheduled { .. }
             | Kind::TaskCompleted { .. }
             | Kind::TaskFailed { .. }

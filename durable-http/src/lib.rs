@@ -2,7 +2,7 @@
 //!
 //! [`HttpApi`] speaks the management API of Durable Functions, so that published clients work
 //! unchanged: start an orchestration, ask for its status, list, raise an event, suspend, resume,
-//! terminate, purge. It is a
+//! terminate, rewind, purge. It is a
 //! `tower` service: nest it in axum, call it from hyper, or lay it around another service with
 //! [`HttpApiLayer`].
 //!

@@ -179,6 +179,7 @@ impl<'a> InstanceLinks<'a> {
             restart_post_uri: self.link("/restart", "", Actions::RESTART),
             suspend_post_uri: self.link("/suspend", REASON, Actions::SUSPEND),
             resume_post_uri: self.link("/resume", REASON, Actions::RESUME),
+            rewind_post_uri: self.link("/rewind", REASON, Actions::REWIND),
         }
     }
 

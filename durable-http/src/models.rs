@@ -136,7 +136,8 @@ fn time(time: SystemTime) -> String {
         .to_string()
 }
 
-/// Where an instance that was started can be watched and steered, in the order of the original.
+/// Where an instance that was started can be watched and steered, in the order of the original; what
+/// it has only elsewhere comes last.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CheckStatus<'a> {
@@ -148,6 +149,7 @@ pub(crate) struct CheckStatus<'a> {
     pub(crate) restart_post_uri: String,
     pub(crate) suspend_post_uri: String,
     pub(crate) resume_post_uri: String,
+    pub(crate) rewind_post_uri: String,
 }
 
 /// How many instances were purged.

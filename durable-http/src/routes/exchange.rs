@@ -51,6 +51,21 @@ pub(crate) async fn answer(
             "requests from other sites are not allowed",
         ));
     }
+    let rewinds = matches!(route, Route::Rewind { .. });
+    let answer = permitted(api, parts, route, body).await;
+    // One that is hidden from the caller is answered like one that is not there.
+    answer.map_err(|error| match error {
+        ApiError::NotFound if rewinds => ApiError::NoInstance,
+        other => other,
+    })
+}
+
+async fn permitted(
+    api: &HttpApi,
+    parts: &Parts,
+    route: Route,
+    body: RequestBody,
+) -> Result<Response<ResponseBody>, ApiError> {
     let query = Query::parse(parts.uri.query());
     let rules = &api.inner().rules;
     let caller = rules.identify(parts, &query)?;
@@ -73,6 +88,7 @@ pub(crate) async fn answer(
         Route::Terminate { id } => steer::terminate(exchange, &id).await,
         Route::Suspend { id } => steer::suspend(exchange, &id).await,
         Route::Resume { id } => steer::resume(exchange, &id).await,
+        Route::Rewind { id } => steer::rewind(exchange, &id).await,
         Route::List => list::list(exchange).await,
         Route::Purge { id } => purge::one(exchange, &id).await,
         Route::PurgeAll => purge::all(exchange).await,

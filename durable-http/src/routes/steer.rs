@@ -1,5 +1,5 @@
 //! What is done to an instance that runs: `POST instances/{id}/raiseEvent/{name}`,
-//! `POST instances/{id}/terminate`, `suspend` and `resume`.
+//! `POST instances/{id}/terminate`, `suspend` and `resume`; and to one that has failed: `rewind`.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
@@ -57,6 +57,17 @@ pub(super) async fn resume(
 ) -> Result<Response<ResponseBody>, ApiError> {
     running(&exchange, id).await?;
     exchange.api.client().resume(id).await?;
+    Ok(empty(StatusCode::ACCEPTED))
+}
+
+/// One that has not failed is not as it must be.
+pub(super) async fn rewind(
+    exchange: Exchange<'_>,
+    id: &str,
+) -> Result<Response<ResponseBody>, ApiError> {
+    exchange.find(id).await?;
+    let reason = exchange.query.get("reason").unwrap_or_default();
+    exchange.api.client().rewind(id, reason).await?;
     Ok(empty(StatusCode::ACCEPTED))
 }
 

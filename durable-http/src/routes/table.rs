@@ -18,6 +18,7 @@ pub(super) enum Route {
     PurgeAll,
     Describe,
     Events { id: String },
+    Rewind { id: String },
 }
 
 impl Route {
@@ -48,7 +49,8 @@ impl Route {
             ("GET" | "HEAD", ["openapi.json"]) => Self::Describe,
             ("POST", ["instances", _, "suspend"]) => Self::Suspend { id: segment(1) },
             ("POST", ["instances", _, "resume"]) => Self::Resume { id: segment(1) },
-            // Not served yet: POST instances/{id}/rewind and restart, and all of entities.
+            ("POST", ["instances", _, "rewind"]) => Self::Rewind { id: segment(1) },
+            // Not served yet: POST instances/{id}/restart, and all of entities.
             _ => return None,
         })
     }
@@ -61,6 +63,7 @@ impl Route {
             Self::Terminate { .. } => Action::Terminate,
             Self::Suspend { .. } => Action::Suspend,
             Self::Resume { .. } => Action::Resume,
+            Self::Rewind { .. } => Action::Rewind,
             Self::List => Action::List,
             Self::Purge { .. } | Self::PurgeAll => Action::Purge,
             Self::Describe => Action::Describe,
@@ -76,7 +79,8 @@ impl Route {
             | Self::Suspend { id }
             | Self::Resume { id }
             | Self::Purge { id }
-            | Self::Events { id } => Some(id),
+            | Self::Events { id }
+            | Self::Rewind { id } => Some(id),
             Self::List | Self::PurgeAll | Self::Describe => None,
         }
     }
@@ -93,7 +97,8 @@ impl Route {
             | Self::Purge { .. }
             | Self::PurgeAll
             | Self::Describe
-            | Self::Events { .. } => None,
+            | Self::Events { .. }
+            | Self::Rewind { .. } => None,
         }
     }
 }
@@ -121,9 +126,10 @@ mod tests {
             Route::PurgeAll => 9,
             Route::Describe => 10,
             Route::Events { .. } => 11,
+            Route::Rewind { .. } => 12,
         }
     }
-    const ROUTES: u8 = 12;
+    const ROUTES: u8 = 13;
 
     /// Every route is described, and what is described is a route.
     #[test]

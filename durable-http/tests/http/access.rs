@@ -180,6 +180,7 @@ async fn exactly_the_allowed_cells_succeed() {
             ),
             (Actions::SUSPEND, Method::POST, "/instances/{id}/suspend"),
             (Actions::RESUME, Method::POST, "/instances/{id}/resume"),
+            (Actions::REWIND, Method::POST, "/instances/{id}/rewind"),
             (Actions::LIST, Method::GET, "/instances"),
             (Actions::DESCRIBE, Method::GET, "/openapi.json"),
             (Actions::PURGE, Method::DELETE, "/instances/{id}"),
@@ -195,6 +196,8 @@ async fn exactly_the_allowed_cells_succeed() {
                     7
                 } else if action == Actions::PURGE || action == ALL_ENDED {
                     world.ended(&id, "1").await.incarnation()
+                } else if action == Actions::REWIND {
+                    world.failed(&id).await.incarnation()
                 } else {
                     world.waiting(&id).await.incarnation()
                 };
@@ -215,7 +218,7 @@ async fn exactly_the_allowed_cells_succeed() {
             }
         }
     }
-    assert_eq!(cells, 9 * 11 * 21);
+    assert_eq!(cells, 9 * 12 * 21);
 }
 
 fn action_name(action: Actions) -> &'static str {
@@ -225,6 +228,7 @@ fn action_name(action: Actions) -> &'static str {
         Actions::RAISE => "raise",
         Actions::SUSPEND => "suspend",
         Actions::RESUME => "resume",
+        Actions::REWIND => "rewind",
         Actions::LIST => "list",
         Actions::DESCRIBE => "describe",
         Actions::PURGE => "purge",
@@ -285,6 +289,7 @@ fn bits(action: Actions) -> u16 {
         Actions::RAISE => 1 << 5,
         Actions::SUSPEND => 1 << 7,
         Actions::RESUME => 1 << 8,
+        Actions::REWIND => 1 << 9,
         Actions::PURGE | ALL_ENDED => 1 << 11,
         Actions::LIST => 1 << 12,
         Actions::DESCRIBE => 1 << 13,

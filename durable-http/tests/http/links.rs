@@ -24,6 +24,7 @@ async fn each_link_of_a_start_opens_one_thing() {
         "restartPostUri",
         "suspendPostUri",
         "resumePostUri",
+        "rewindPostUri",
     ] {
         for (method, path, opened_by) in &tries {
             let id = format!("{key}{}", path.replace('/', "-"));

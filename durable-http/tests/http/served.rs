@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 
 use crate::world::{KEY, world_with};
 
-const ROUTES: [(Method, &str, &str, Actions); 11] = [
+const ROUTES: [(Method, &str, &str, Actions); 12] = [
     (Method::POST, "/orchestrators/echo", "1", Actions::START),
     (Method::GET, "/instances/w", "", Actions::STATUS),
     (Method::GET, "/instances/w/events", "", Actions::STATUS),
@@ -21,6 +21,7 @@ const ROUTES: [(Method, &str, &str, Actions); 11] = [
     ),
     (Method::POST, "/instances/w/suspend", "", Actions::SUSPEND),
     (Method::POST, "/instances/w/resume", "", Actions::RESUME),
+    (Method::POST, "/instances/w/rewind", "", Actions::REWIND),
     (
         Method::POST,
         "/instances/w/terminate",
@@ -46,6 +47,7 @@ async fn what_is_not_served_is_not_there_for_anybody() {
         Action::Raise,
         Action::Suspend,
         Action::Resume,
+        Action::Rewind,
         Action::Terminate,
         Action::Purge,
     ] {

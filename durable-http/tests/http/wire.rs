@@ -27,7 +27,8 @@ async fn a_start_answers_202_with_every_link_of_the_original() {
             "purgeHistoryDeleteUri",
             "restartPostUri",
             "suspendPostUri",
-            "resumePostUri"
+            "resumePostUri",
+            "rewindPostUri"
         ]
     );
     assert_eq!(body["id"], "order-42");
@@ -41,6 +42,7 @@ async fn a_start_answers_202_with_every_link_of_the_original() {
         ("restartPostUri", "/restart?code=dl1."),
         ("suspendPostUri", "/suspend?reason={text}&code=dl1."),
         ("resumePostUri", "/resume?reason={text}&code=dl1."),
+        ("rewindPostUri", "/rewind?reason={text}&code=dl1."),
     ] {
         let link = body[key].as_str().expect("a link");
         assert!(link.starts_with(&format!("{base}{start}")), "{key}: {link}");
@@ -401,5 +403,60 @@ async fn an_instance_is_suspended_and_resumed() {
             let reply = world.admin(Method::POST, &uri, "").await;
             assert_eq!((reply.status, &*reply.text), (status, ""), "{uri}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_has_failed_is_rewound() {
+    let world = world().await;
+    world.failed("f").await;
+    let post = async |id: &str| {
+        let uri = format!("/instances/{id}/rewind?reason=the%20bank%20is%20up");
+        world.admin(Method::POST, &uri, "").await
+    };
+    // What it has done itself it does again; of a call it would be another one.
+    let reply = post("f").await;
+    assert_eq!((reply.status, &*reply.text), (StatusCode::ACCEPTED, ""));
+    let ended = world.client.wait_for_completion("f").await;
+    let ended = ended.expect("a hub").expect("an instance");
+    assert_eq!(ended.runtime_status(), RuntimeStatus::Failed);
+    let uri = "/instances/f?showHistory=true&showHistoryOutput=true";
+    let shown = world.admin(Method::GET, uri, "").await.json();
+    let events = shown["historyEvents"].as_array().expect("events");
+    let types: Vec<_> = events.iter().map(|event| &event["EventType"]).collect();
+    let (failed, rewound) = ("ExecutionCompleted", "ExecutionRewound");
+    assert_eq!(
+        types,
+        [
+            "ExecutionStarted",
+            failed,
+            rewound,
+            "ExecutionStarted",
+            failed
+        ]
+    );
+    assert_eq!(events[2]["Reason"], "the bank is up");
+    assert_eq!(events[2].as_object().expect("an object").len(), 3);
+
+    world.waiting("w").await;
+    world.ended("e", "1").await;
+    for (id, status, why) in [
+        (
+            "w",
+            StatusCode::PRECONDITION_FAILED,
+            "has not failed: it is Running",
+        ),
+        (
+            "e",
+            StatusCode::PRECONDITION_FAILED,
+            "has not failed: it is Completed",
+        ),
+        ("nobody", StatusCode::NOT_FOUND, "there is no such instance"),
+        ("@e@1", StatusCode::NOT_FOUND, "there is no such instance"),
+    ] {
+        let reply = post(id).await;
+        assert_eq!(reply.status, status, "{id}");
+        let told = reply.json();
+        assert!(told.as_str().expect("a text").contains(why), "{told}");
     }
 }

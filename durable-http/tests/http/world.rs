@@ -148,6 +148,14 @@ impl World {
         status.expect("a hub").expect("an instance")
     }
 
+    /// Starts an instance that fails at once, and waits for that.
+    pub(crate) async fn failed(&self, id: &str) -> OrchestrationStatus {
+        let start = self.client.start_by_name("fail", "\"no\"").id(id);
+        start.await.expect("a start");
+        let status = self.client.wait_for_completion(id).await;
+        status.expect("a hub").expect("an instance")
+    }
+
     pub(crate) async fn status(&self, id: &str) -> OrchestrationStatus {
         let status = self.client.status(id).await;
         status.expect("a hub").expect("an instance")
