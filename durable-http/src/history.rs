@@ -146,12 +146,22 @@ struct Open {
     fire_at: Option<String>,
 }
 
+/// How a call was made.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    name: Option<String>,
+    time: Option<String>,
+    input: Option<String>,
+}
+
 #[derive(Debug)]
 struct Rows {
     payloads: Payloads,
     /// Without those of calls that were answered.
     shown: Vec<Option<Row>>,
     open: BTreeMap<u32, Open>,
+    /// A call that has failed is answered again when the instance was rewound.
+    failed: BTreeMap<u32, Asked>,
     bytes: usize,
 }
 
@@ -161,6 +171,7 @@ impl Rows {
             payloads,
             shown: Vec::new(),
             open: BTreeMap::new(),
+            failed: BTreeMap::new(),
             bytes: 0,
         }
     }
@@ -187,20 +198,29 @@ impl Rows {
 
     /// The row of an answer, with what is known from when the call was made.
     fn answered(&mut self, call: u32, row: Row) {
-        let asked = self.open.remove(&call);
-        let asked = asked.and_then(|open| self.shown.get_mut(open.row)?.take());
-        let Row {
-            timestamp,
-            name,
-            input,
-            ..
-        } = asked.unwrap_or_default();
+        let asked = self.asked(call).unwrap_or_default();
+        if row.failure_details.is_some() {
+            self.failed.insert(call, asked.clone());
+        }
         self.push(Row {
-            function_name: name,
-            scheduled_time: Some(timestamp).filter(|time| !time.is_empty()),
-            input,
+            function_name: asked.name,
+            scheduled_time: asked.time,
+            input: asked.input,
             ..row
         });
+    }
+
+    /// How the call was made; that has no row any more.
+    fn asked(&mut self, call: u32) -> Option<Asked> {
+        let Some(open) = self.open.remove(&call) else {
+            return self.failed.remove(&call);
+        };
+        let row = self.shown.get_mut(open.row)?.take()?;
+        Some(Asked {
+            name: row.name,
+            time: Some(row.timestamp),
+            input: row.input,
+        })
     }
 
     fn input(&self, json: &str) -> Option<String> {

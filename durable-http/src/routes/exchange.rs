@@ -52,12 +52,11 @@ pub(crate) async fn answer(
         ));
     }
     let rewinds = matches!(route, Route::Rewind { .. });
-    let answer = permitted(api, parts, route, body).await;
-    // One that is hidden from the caller is answered like one that is not there.
-    answer.map_err(|error| match error {
-        ApiError::NotFound if rewinds => ApiError::NoInstance,
-        other => other,
-    })
+    match permitted(api, parts, route, body).await {
+        // One that is hidden from the caller is answered like one that is not there.
+        Err(ApiError::NotFound) if rewinds => Err(ApiError::NoInstance),
+        answer => answer,
+    }
 }
 
 async fn permitted(

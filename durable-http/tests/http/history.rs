@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use durable_core::{OrchestrationContext, RetryPolicy, activity, orchestrator};
+use durable_core::{
+    ActivityError, FailureDetails, OrchestrationContext, RetryPolicy, activity, orchestrator,
+};
 use durable_http::Actions;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
@@ -198,4 +201,55 @@ async fn whoever_may_not_see_the_history_sees_none() {
         assert_eq!(reply.text.contains("\"Input\""), inputs, "{actions:?}");
         assert_eq!(reply.text.contains("\"Result\""), inputs, "{actions:?}");
     }
+}
+
+static MENDED: AtomicBool = AtomicBool::new(false);
+
+#[activity]
+pub(crate) async fn flaky(n: u32) -> Result<u32, std::io::Error> {
+    if MENDED.load(Ordering::Relaxed) {
+        return Ok(n);
+    }
+    Err(std::io::Error::other("broken"))
+}
+
+#[orchestrator]
+pub(crate) async fn rely(
+    ctx: OrchestrationContext,
+    n: u32,
+) -> Result<u32, ActivityError<FailureDetails>> {
+    ctx.call_activity::<flaky>(n).await
+}
+
+/// A call that is made again is answered again, and each answer says of which call it is.
+#[tokio::test]
+async fn a_rewind_is_in_the_history_and_hides_nothing() {
+    let world = world().await;
+    let end = async || world.client.wait_for_completion("r").await.unwrap();
+    let start = world.client.start_orchestration::<rely>(7);
+    start.id("r").await.unwrap();
+    end().await;
+    MENDED.store(true, Ordering::Relaxed);
+    world.client.rewind("r", "mended").await.unwrap();
+    end().await;
+    let uri = "/instances/r?showHistory=true&showHistoryOutput=true&showInput=true";
+    let shown = world.admin(Method::GET, uri, "").await.json();
+    let events = shown["historyEvents"].as_array().unwrap();
+    let events: Vec<_> = events.iter().cloned().map(without_times).collect();
+    let [_started, failed, ended, rewound, completed, _ended] = &*events else {
+        panic!("{events:?}");
+    };
+    assert_eq!(failed["EventType"], "TaskFailed");
+    assert_eq!(failed["FunctionName"], "flaky");
+    assert_eq!(ended["OrchestrationStatus"], "Failed");
+    let at = "a time";
+    assert_eq!(
+        *rewound,
+        json!({"EventType": "ExecutionRewound", "Timestamp": at, "Reason": "mended"})
+    );
+    assert_eq!(
+        *completed,
+        json!({"EventType": "TaskCompleted", "Timestamp": at, "FunctionName": "flaky",
+               "ScheduledTime": at, "Input": "7", "Result": 7})
+    );
 }

@@ -4,10 +4,11 @@ use durable_core::{
     Client, EventError, OrchestrationContext, OrchestrationStatus, RuntimeStatus, TaskHub,
     orchestrator,
 };
+use durable_http::{HttpApiBuilder, Verdict};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{KEY, fail, keys, world, world_on};
+use crate::world::{KEY, fail, keys, world, world_on, world_with};
 
 #[tokio::test]
 async fn a_start_answers_202_with_every_link_of_the_original() {
@@ -458,5 +459,17 @@ async fn an_instance_that_has_failed_is_rewound() {
         assert_eq!(reply.status, status, "{id}");
         let told = reply.json();
         assert!(told.as_str().expect("a text").contains(why), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_hidden_is_not_told_from_one_that_is_not_there() {
+    let hides = |api: HttpApiBuilder| api.authorize(async |_| Verdict::NotFound);
+    let world = world_with(hides).await;
+    world.failed("f").await;
+    for id in ["f", "nobody"] {
+        let reply = world.post(&format!("/instances/{id}/rewind"), "").await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND);
+        assert_eq!(reply.text, "\"there is no such instance\"", "{id}");
     }
 }

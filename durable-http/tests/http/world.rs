@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::history::{tour, twice};
+use crate::history::{flaky, rely, tour, twice};
 
 pub(crate) const KEY: &str = "an admin key of a good length";
 
@@ -48,6 +48,8 @@ pub(crate) async fn world_on(
         .register::<copies>()
         .register::<twice>()
         .register::<tour>()
+        .register::<flaky>()
+        .register::<rely>()
         .register::<lenient>();
     let worker = worker.start().await.expect("a worker");
     let client = hub.client();
