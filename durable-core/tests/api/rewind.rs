@@ -552,7 +552,9 @@ async fn a_timer_that_was_open_keeps_the_time_at_which_it_is_due() {
                 hub.restart().await.unwrap();
             }
             if let Some(left) = 60_u32.checked_sub(passed) {
-                hub.advance(MINUTE * left - second).await.unwrap();
+                hub.advance((MINUTE * left).saturating_sub(second))
+                    .await
+                    .unwrap();
                 assert_eq!(status_now(&hub, "t").await, RuntimeStatus::Running);
                 hub.advance(second * 2).await.unwrap();
             }
@@ -721,14 +723,12 @@ async fn it_goes_on_with_the_next_worker() {
 #[tokio::test]
 async fn without_its_code_it_shows_the_problem_and_goes_on_with_it() {
     let desk = Desk::default();
-    over_restarts(TaskHub::options(), deploy(&desk), async |site| {
+    let test = over_restarts(TaskHub::options(), deploy(&desk), async |site| {
         desk.set(&[("b", Fails(0))]);
         start(&site.client(), "i", &[works("a"), works("b")]).await;
         failed(&site.client(), "i").await;
         desk.set(&[]);
-        let site = site
-            .restart_with(|builder| builder.register::<listen>())
-            .await;
+        let site = site.restart_with(WorkerBuilder::register::<listen>).await;
         let client = site.client();
         client.rewind("i", "").await.unwrap();
         let blocked = status_when(&client, "i", |status| status.problem().is_some()).await;
@@ -742,8 +742,8 @@ async fn without_its_code_it_shows_the_problem_and_goes_on_with_it() {
         assert!(status.problem().is_none());
         assert_eq!(desk.begun(), ["b"]);
         site
-    })
-    .await;
+    });
+    Box::pin(test).await;
 }
 
 /// Before a worker has taken the turn.
