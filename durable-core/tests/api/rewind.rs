@@ -33,6 +33,14 @@ enum Do {
     Beside(String, u32),
     /// Another one, by the end of its id.
     Child(String, Vec<Do>),
+    /// With so many attempts.
+    ChildTries(String, u32, Vec<Do>),
+    /// Several of them at once, and all are heard out.
+    Children(Vec<(String, Vec<Do>)>),
+    /// The work and the child at once, until one fails.
+    RaceChild(String, String, Vec<Do>),
+    /// In an execution of its own.
+    Anew(Vec<Do>),
     /// Waits for an event.
     Hear(String),
     /// So many minutes.
@@ -45,6 +53,9 @@ enum Do {
 async fn follow(ctx: OrchestrationContext, plan: Vec<Do>) -> Result<Vec<String>, String> {
     let mut done = Vec::new();
     for what in plan {
+        if let Do::Anew(plan) = what {
+            return ctx.continue_as_new::<follow, _>(plan).await;
+        }
         done.extend(take(&ctx, what).await?);
     }
     Ok(done)
@@ -77,11 +88,21 @@ async fn take(ctx: &OrchestrationContext, what: Do) -> Result<Vec<String>, Strin
             let (done, ()) = futures_util::try_join!(call(name), timer)?;
             Ok(vec![done])
         }
-        Do::Child(name, plan) => {
-            let child = ctx.call_sub_orchestrator::<follow>(plan);
-            let child = child.id(format!("{}-{name}", ctx.instance_id()));
-            child.await.map_err(|error| error.to_string())
+        Do::Child(name, plan) => child_of(ctx, name, 1, plan).await,
+        Do::ChildTries(name, attempts, plan) => child_of(ctx, name, attempts, plan).await,
+        Do::Children(plans) => {
+            let children = plans
+                .into_iter()
+                .map(|(name, plan)| child_of(ctx, name, 1, plan));
+            let done: Result<Vec<_>, _> = join_all(children).await.into_iter().collect();
+            Ok(done?.concat())
         }
+        Do::RaceChild(work, name, plan) => {
+            let child = child_of(ctx, name, 1, plan);
+            let (done, of_child) = futures_util::try_join!(call(work), child)?;
+            Ok([vec![done], of_child].concat())
+        }
+        Do::Anew(_) => unreachable!("it is the end"),
         Do::Hear(name) => Ok(vec![ctx.wait_for_external_event(&name).await.unwrap()]),
         Do::Sleep(minutes) => {
             ctx.create_timer(MINUTE * minutes).await;
@@ -95,6 +116,18 @@ async fn take(ctx: &OrchestrationContext, what: Do) -> Result<Vec<String>, Strin
             }
         },
     }
+}
+
+async fn child_of(
+    ctx: &OrchestrationContext,
+    name: String,
+    attempts: u32,
+    plan: Vec<Do>,
+) -> Result<Vec<String>, String> {
+    let child = ctx.call_sub_orchestrator::<follow>(plan);
+    let child = child.id(format!("{}-{name}", ctx.instance_id()));
+    let retry = RetryPolicy::fixed(attempts, Duration::from_millis(1));
+    child.retry(retry).await.map_err(|error| error.to_string())
 }
 
 /// What becomes of a work.
@@ -328,6 +361,50 @@ fn rows() -> Vec<Row> {
             again: &["c"],
             output: &["a", "b", "c"],
         },
+        Row {
+            what: "in several children",
+            plan: vec![Do::Children(vec![
+                ("x".to_owned(), vec![works("a"), works("b")]),
+                ("y".to_owned(), vec![works("c")]),
+                ("z".to_owned(), vec![works("d"), works("e")]),
+            ])],
+            fates: &[("b", Fails(0)), ("e", Fails(0))],
+            before: &["a", "b", "c", "d", "e"],
+            again: &["b", "e"],
+            output: &["a", "b", "c", "d", "e"],
+        },
+        Row {
+            what: "in each attempt at a child, of which the first goes on",
+            plan: vec![Do::ChildTries(
+                "kid".to_owned(),
+                2,
+                vec![works("a"), works("b")],
+            )],
+            fates: &[("b", Fails(0))],
+            before: &["a", "a", "b", "b"],
+            again: &["b"],
+            output: &["a", "b"],
+        },
+        Row {
+            what: "beside a child that has completed",
+            plan: vec![
+                child("kid", &[works("a")]),
+                Do::RaceChild("b".to_owned(), "boy".to_owned(), vec![works("c")]),
+            ],
+            // Once the child of the race has begun its work.
+            fates: &[("b", Fails(3)), ("c", Hangs)],
+            before: &["a", "b", "c"],
+            again: &["b", "c"],
+            output: &["a", "b", "c"],
+        },
+        Row {
+            what: "in a later execution",
+            plan: vec![works("a"), Do::Anew(vec![works("b"), works("c")])],
+            fates: &[("c", Fails(0))],
+            before: &["a", "b", "c"],
+            again: &["c"],
+            output: &["b", "c"],
+        },
     ]
 }
 
@@ -394,6 +471,29 @@ async fn a_child_that_failed_is_rewound_itself() {
         let reason = "its parent p was rewound";
         assert_eq!(rewinds(&client, "p-kid").await, [reason, reason]);
         site
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_child_that_was_purged_begins_anew() {
+    on_both(async |hub| {
+        let desk = Desk::default();
+        let _worker = deploy(&desk)(hub.worker()).start().await.unwrap();
+        let client = hub.client();
+        desk.set(&[("b", Fails(0))]);
+        start(
+            &client,
+            "p",
+            &[works("p"), child("kid", &[works("a"), works("b")])],
+        )
+        .await;
+        failed(&client, "p").await;
+        desk.set(&[]);
+        client.purge("p-kid").await.unwrap();
+        client.rewind("p", "").await.unwrap();
+        completed(&client, "p", &["p", "a", "b"]).await;
+        assert_eq!(desk.begun(), ["a", "b"]);
     })
     .await;
 }
