@@ -210,7 +210,7 @@ async fn work(
     result
 }
 
-fn deploy(desk: &Desk) -> impl Fn(WorkerBuilder) -> WorkerBuilder + 'static {
+fn deploy(desk: &Desk) -> impl Fn(WorkerBuilder) -> WorkerBuilder + use<> {
     let desk = desk.clone();
     move |builder| {
         let builder = builder.state(desk.clone()).register::<work>();
@@ -280,8 +280,7 @@ struct Row {
     output: &'static [&'static str],
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn rows() -> Vec<Row> {
+fn of_works() -> Vec<Row> {
     vec![
         Row {
             what: "one of several",
@@ -339,6 +338,11 @@ fn rows() -> Vec<Row> {
             again: &["b", "c", "d"],
             output: &["a", "b", "c", "d"],
         },
+    ]
+}
+
+fn of_children() -> Vec<Row> {
+    vec![
         Row {
             what: "in a child",
             plan: vec![
@@ -414,7 +418,7 @@ async fn what_failed_runs_again_and_nothing_else() {
     for restart in [false, true] {
         let desk = Desk::default();
         over_restarts(TaskHub::options(), deploy(&desk), async |mut site| {
-            for row in rows() {
+            for row in of_works().into_iter().chain(of_children()) {
                 let (what, id) = (row.what, row.what.replace(' ', "-"));
                 desk.set(row.fates);
                 start(&site.client(), &id, &row.plan).await;
@@ -602,6 +606,95 @@ async fn one_that_panicked_goes_on_with_mended_code() {
         site
     })
     .await;
+}
+
+mod changed {
+    use super::*;
+
+    /// Against the history from its beginning.
+    #[orchestrator(name = "divide")]
+    pub(super) async fn divide(ctx: OrchestrationContext, _by: u32) -> Result<u32, String> {
+        ctx.call_activity::<work>("z".to_owned()).await.unwrap();
+        Ok(0)
+    }
+}
+
+mod fickle {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+
+    /// In the step that is taken again.
+    #[orchestrator(name = "divide")]
+    pub(super) async fn divide(ctx: OrchestrationContext, _by: u32) -> Result<u32, String> {
+        ctx.call_activity::<work>("a".to_owned()).await.unwrap();
+        let call = CALLS.fetch_add(1, Ordering::Relaxed);
+        ctx.call_activity::<work>(call.to_string()).await.unwrap();
+        Ok(0)
+    }
+}
+
+/// Code that is no better stops the rewind, and loses nothing.
+#[tokio::test]
+async fn with_code_that_is_wrong_it_waits() {
+    let desk = Desk::default();
+    let code = {
+        let desk = desk.clone();
+        move |wrong: fn(WorkerBuilder) -> WorkerBuilder| {
+            let deploy = deploy(&desk);
+            move |builder| wrong(deploy(builder))
+        }
+    };
+    let broken = code(WorkerBuilder::register::<broken::divide>);
+    let test = over_restarts(TaskHub::options(), broken, async |mut site| {
+        for (id, kind, wrong) in [
+            (
+                "changed",
+                ProblemKind::Divergence,
+                WorkerBuilder::register::<changed::divide> as fn(_) -> _,
+            ),
+            (
+                "fickle",
+                ProblemKind::Nondeterminism,
+                WorkerBuilder::register::<fickle::divide>,
+            ),
+        ] {
+            let ended = format!("{id}-ended");
+            desk.set(&[]);
+            site = site
+                .restart_with(code(WorkerBuilder::register::<broken::divide>))
+                .await;
+            for id in [id, &*ended] {
+                let client = site.client();
+                let start = client.start_orchestration::<broken::divide>(0);
+                start.id(id).await.unwrap();
+                failed(&client, id).await;
+            }
+            assert_eq!(desk.begun(), ["a", "a"]);
+            site = site.restart_with(code(wrong)).await;
+            for id in [id, &*ended] {
+                let client = site.client();
+                client.rewind(id, "perhaps").await.unwrap();
+                let is_blocked = |status: &OrchestrationStatus| status.problem().is_some();
+                let blocked = status_when(&client, id, is_blocked).await;
+                assert_eq!(blocked.problem().unwrap().kind(), kind, "{id}");
+                assert_eq!(blocked.runtime_status(), RuntimeStatus::Running);
+                assert_eq!(rewinds(&client, id).await, names(&[]), "{id}");
+            }
+            site.client().terminate(&*ended, "enough").await.unwrap();
+            let terminated = end(&site.client(), &ended).await;
+            assert_eq!(terminated.runtime_status(), RuntimeStatus::Terminated);
+            let mended = code(WorkerBuilder::register::<mended::divide>);
+            site = site.restart_with(mended).await;
+            let status = end(&site.client(), id).await;
+            assert_eq!(status.output::<u32>().unwrap(), Some(0), "{id}");
+            assert_eq!(desk.begun(), ["a", "a", "b"]);
+        }
+        site
+    });
+    Box::pin(test).await;
 }
 
 async fn clocked(desk: &Desk) -> TestHub {
