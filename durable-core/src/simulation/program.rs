@@ -359,7 +359,14 @@ fn random_node(rng: &mut Rng, budget: usize) -> Node {
         16 | 17 if budget > 2 => Node::All(branches(rng)),
         18 if budget > 2 => Node::First(branches(rng)),
         20 => Node::Letter,
-        21 if budget > 1 => Node::Child(without_events(random(rng, budget / 2)), Kin::random(rng)),
+        21 if budget > 1 => {
+            let mut nodes = without_events(random(rng, budget / 2));
+            // How children fail is worth the more looks.
+            if rng.u8(0..3) == 0 && end(&nodes).is_none() && !continues(&nodes) {
+                nodes.push(Node::Fail);
+            }
+            Node::Child(nodes, Kin::random(rng))
+        }
         22 if budget > 1 => Node::Detached(without_events(random(rng, budget / 2))),
         19 if budget > 2 => {
             let inner = random_node(rng, budget / 2);
@@ -367,6 +374,10 @@ fn random_node(rng: &mut Rng, budget: usize) -> Node {
         }
         _ => Node::Call(Work::random(rng)),
     }
+}
+
+fn continues(nodes: &[Node]) -> bool {
+    matches!(nodes.last(), Some(Node::Again(_)))
 }
 
 /// Nobody raises events for it.
