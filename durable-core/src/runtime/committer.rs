@@ -67,7 +67,14 @@ impl<S: Store> Committer<S> {
                 }
             }
             let synced = group.sync(&*self.store);
-            let Durable { commit, effects } = synced.map_err(|error| self.failed(error))?;
+            let Durable {
+                commit,
+                mut effects,
+            } = synced.map_err(|error| self.failed(error))?;
+            // The engine answers reads by itself once it knows that this is durable: who is told of an
+            // end, and listens from then on, does not hear of it again.
+            let news = |effect: &mut Effect<Reply>| matches!(effect, Effect::Announce(_));
+            self.release(effects.extract_if(.., news).collect());
             self.durable.store(commit, Ordering::Release);
             self.release(effects);
         }
