@@ -53,7 +53,7 @@ impl Client {
     /// BANK_IS_UP.store(true, Ordering::Relaxed);
     /// client.rewind("payment-1", "the bank is up again").await?;
     /// assert_eq!(payment.wait_for_completion().await?, 500);
-    /// # worker.shutdown().await?;
+    /// # worker.shutdown().await;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
