@@ -277,8 +277,7 @@ impl<R: Answer> Engine<R> {
         }
         let (mut instance, turns) = Instance::from_stored(stored, self.work.hub);
         instance.result = turns.last().and_then(result_of);
-        let least = ways_back(&turns).pop();
-        instance.takes_back = least.map_or(Vec::new(), |way| way.takes_back);
+        instance.note_least(&ways_back(&turns));
         instance.body = Body::Ended;
         for want in wants {
             if let Want::Hold(hold) = want {

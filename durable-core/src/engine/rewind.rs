@@ -8,7 +8,7 @@ use super::lifecycle::LifecycleKind;
 use super::mailbox::Mail;
 use super::message::Response;
 use super::work::{Work, set_problem};
-use crate::history::{Event, Outstanding, StepIndex, Turn, ways_back};
+use crate::history::{Event, Outstanding, Turn, WayBack, ways_back};
 use crate::store::RuntimeStatus;
 
 /// Who wants it.
@@ -72,16 +72,16 @@ impl<R> Work<R> {
         instance.outstanding = Outstanding::default();
         let mut told = None;
         let ways = ways_back(turns);
-        // Should it be terminated before its code is there, that is taken back.
-        instance.takes_back = ways.last().map_or(Vec::new(), |way| way.takes_back.clone());
+        instance.note_least(&ways);
         if instance.is_suspended() {
             return;
         }
         for way in ways {
-            match self.replayed(instance, &way.lived) {
+            let lived = way.lived(turns);
+            match self.replayed(instance, &lived) {
                 Ok(None) => return,
                 Ok(Some(watched)) => {
-                    instance.follow_history(&way.lived);
+                    instance.follow_history(&lived);
                     instance.takes_back = way.takes_back;
                     instance.again = way.again;
                     instance.body = Body::Live(Box::new(watched));
@@ -103,11 +103,16 @@ impl<R> Instance<R> {
         matches!(first, Some(Event::Rewound { .. }))
     }
 
+    /// Should it be terminated before its code is there, the least is taken back.
+    pub(super) fn note_least(&mut self, ways: &[WayBack]) {
+        self.takes_back = ways.last().map_or(Vec::new(), |way| way.takes_back.clone());
+    }
+
     /// The rewind as it is recorded: with what it takes back.
     pub(super) fn rewound(&mut self, reason: &str) -> Event {
         Event::Rewound {
             reason: reason.to_owned(),
-            takes_back: std::mem::take::<Vec<StepIndex>>(&mut self.takes_back),
+            takes_back: std::mem::take(&mut self.takes_back),
         }
     }
 }

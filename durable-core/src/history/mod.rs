@@ -16,4 +16,4 @@ pub(crate) use event::{
 };
 pub(crate) use letter::Letter;
 pub(crate) use outstanding::{Outstanding, Pending};
-pub(crate) use rewind::{StepIndex, lived, taken_back, ways_back};
+pub(crate) use rewind::{StepIndex, WayBack, lived, taken_back, ways_back};

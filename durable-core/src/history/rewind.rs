@@ -22,10 +22,18 @@ pub(crate) struct StepIndex {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WayBack {
     pub(crate) takes_back: Vec<StepIndex>,
-    /// What it has lived through then. Its last turns may be empty, so that their numbers stay.
-    pub(crate) lived: Vec<Turn>,
     /// What was taken back and happens again: the event in whose step it failed.
     pub(crate) again: Option<Event>,
+}
+
+impl WayBack {
+    /// What an execution with this history has lived through then. Its last turns may be empty, so that
+    /// their numbers stay.
+    pub(crate) fn lived(&self, turns: &[Turn]) -> Vec<Turn> {
+        let mut gone = taken_back(turns);
+        gone.extend(&self.takes_back);
+        without(turns, &gone)
+    }
 }
 
 /// The steps that were taken back.
@@ -93,7 +101,6 @@ pub(crate) fn ways_back(turns: &[Turn]) -> Vec<WayBack> {
     ways.dedup();
     ways.into_iter()
         .map(|takes_back| WayBack {
-            lived: without(turns, &gone.iter().chain(&takes_back).copied().collect()),
             takes_back,
             again: again.clone(),
         })
