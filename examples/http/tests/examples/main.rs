@@ -1,0 +1,5 @@
+//! The programs that serve, as processes that are asked over sockets, and killed.
+
+mod async_http_api;
+mod http_host;
+mod server;
