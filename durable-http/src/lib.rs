@@ -86,6 +86,9 @@ mod layer;
 mod lenient;
 mod links;
 mod models;
+#[cfg(feature = "client")]
+#[allow(dead_code, reason = "what sends requests comes next")]
+mod outbound;
 mod query;
 mod response;
 mod routes;

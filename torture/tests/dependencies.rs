@@ -86,6 +86,21 @@ fn every_exception_is_needed() {
 }
 
 #[test]
+fn who_only_serves_compiles_neither_a_client_nor_tls() {
+    let client = ["hyper", "hyper-rustls", "ring", "rustls", "url"];
+    let has = |package: &[&str]| {
+        let tree = tree(package);
+        client.map(|name| tree.iter().any(|used| used == name))
+    };
+    assert_eq!(has(&["-p", "durable-http"]), [false; 5]);
+    assert_eq!(has(&["-p", "durable-examples"]), [false; 5]);
+    assert_eq!(
+        has(&["-p", "durable-http", "--features", "client"]),
+        [true; 5]
+    );
+}
+
+#[test]
 fn what_is_not_allowed_is_found() {
     let deny = deny();
     let package = |license: Option<&str>, source: Option<&str>| Package {
@@ -149,17 +164,28 @@ fn deny() -> Deny {
 }
 
 fn metadata() -> Metadata {
+    let output = cargo(&["metadata", "--format-version", "1", "--all-features"]);
+    serde_json::from_slice(&output).expect("it says what it promises")
+}
+
+/// The names of what is compiled for a package and its features.
+fn tree(package: &[&str]) -> Vec<String> {
+    let all = [
+        "tree", "--edges", "normal", "--prefix", "none", "--format", "{p}",
+    ];
+    let output = cargo(&[&all, package].concat());
+    let output = String::from_utf8(output).expect("it is text");
+    let name = |line: &str| line.split(' ').next().map(str::to_owned);
+    output.lines().filter_map(name).collect()
+}
+
+fn cargo(arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--all-features",
-            "--locked",
-        ])
+        .args(arguments)
+        .arg("--locked")
         .current_dir(ROOT)
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).expect("it says what it promises")
+    output.stdout
 }

@@ -1,0 +1,4 @@
+//! Sending requests: what `call_http` and the client for other services have in common.
+
+pub(crate) mod pattern;
+pub(crate) mod transport;

@@ -1,0 +1,111 @@
+//! Connections: one request, one answer. No proxy, no redirects, no cookies, no compression: nothing
+//! happens that nobody asked for.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+
+/// Why there is no answer. Neither the URL nor anything that was sent is in the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TransportError {
+    #[error("TLS is not available: {0}")]
+    Tls(String),
+    #[error("there is no connection: {0}")]
+    Connect(String),
+    #[error("the connection broke off: {0}")]
+    Broken(String),
+    #[error("the answer has more than {limit} bytes")]
+    TooLarge { limit: usize },
+}
+
+/// A pool of connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Transport {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Transport {
+    /// One that connects to any address. It reads the certificates that this machine trusts
+    /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), so it is made once.
+    pub(crate) fn anywhere() -> Result<Self, TransportError> {
+        let mut tcp = HttpConnector::new();
+        // TLS is what comes around it.
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let tls = HttpsConnectorBuilder::new().with_tls_config(trusting_this_machine()?);
+        let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        Ok(Self { client })
+    }
+
+    /// Sends it; the answer's body is still on its way. There is no time-out.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, TransportError> {
+        self.client.request(request).await.map_err(|error| {
+            let text = causes(&error);
+            if error.is_connect() {
+                TransportError::Connect(text)
+            } else {
+                TransportError::Broken(text)
+            }
+        })
+    }
+}
+
+/// Reads an answer's body to its end. There is no time-out.
+pub(crate) async fn read(body: Incoming, limit: usize) -> Result<Bytes, TransportError> {
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => {
+            let mut body = body.aggregate();
+            Ok(body.copy_to_bytes(body.remaining()))
+        }
+        Err(error) if error.is::<LengthLimitError>() => Err(TransportError::TooLarge { limit }),
+        Err(error) => Err(TransportError::Broken(causes(&*error))),
+    }
+}
+
+/// Without any certificate https fails when it connects, and http works.
+fn trusting_this_machine() -> Result<ClientConfig, TransportError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (_, ignored) = roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() || ignored > 0 || !found.errors.is_empty() {
+        let (trusted, errors) = (roots.len(), found.errors.len());
+        tracing::debug!(
+            trusted,
+            ignored,
+            errors,
+            "certificates that this machine trusts"
+        );
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TransportError::Tls(error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// An error's text and those of its causes.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
