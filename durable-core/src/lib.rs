@@ -211,10 +211,11 @@ pub use replay::{
 pub use retry::RetryPolicy;
 pub use runtime::{
     ActivityProgress, Client, ExportError, Health, History, HistoryError, HistoryEvent,
-    HistoryEventKind, HubError, Instance, InstanceError, InstancePage, InstanceQuery,
-    InstanceWatch, Lagged, LifecycleEvent, LifecycleEvents, LifecycleKind, OrchestrationError,
-    OrchestrationStatus, PageToken, PurgeError, QueryError, RewindError, StartByName, StartError,
-    StartOrchestration, TaskHub, TaskHubOptions, Verify, Worker, WorkerBuilder, WorkerError,
+    HistoryEventKind, HubError, IdReusePolicy, Instance, InstanceError, InstancePage,
+    InstanceQuery, InstanceWatch, Lagged, LifecycleEvent, LifecycleEvents, LifecycleKind,
+    OrchestrationError, OrchestrationStatus, PageToken, PurgeError, QueryError, RestartError,
+    RestartOrchestration, RewindError, StartByName, StartError, StartOrchestration, TaskHub,
+    TaskHubOptions, Verify, Worker, WorkerBuilder, WorkerError,
 };
 pub use store::{
     AcceptedLoss, Compacted, CopyError, Damage, DamageKind, HubStats, Keep, OpenError, Retention,

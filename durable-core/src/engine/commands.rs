@@ -3,7 +3,9 @@
 use crate::engine::hold::Hold;
 use crate::engine::instance::Instance;
 use crate::engine::mailbox::Mail;
-use crate::engine::message::{Command, Fetch, Response, Shortage, Snapshot, StartRequest};
+use crate::engine::message::{
+    Command, Fetch, Replaces, Response, Shortage, Snapshot, StartRequest,
+};
 use crate::engine::rewind::By;
 use crate::engine::{Answer, Engine, Want};
 use crate::history::{Event, Started};
@@ -28,7 +30,7 @@ impl<R: Answer> Engine<R> {
                     return self.work.reply(reply, Response::NotRegistered { known });
                 }
                 if request.fresh {
-                    return self.create(request, reply);
+                    return self.create(request, None, reply);
                 }
                 let id = request.id.clone();
                 self.look_at(&id, Want::Start(request, reply));
@@ -92,18 +94,8 @@ impl<R: Answer> Engine<R> {
     pub(super) fn looked_at(&mut self, found: Option<(InstanceNumber, Snapshot)>, want: Want<R>) {
         let response = |snapshot| Response::Status(Box::new(snapshot));
         match (want, found) {
-            (Want::Start(request, reply), None) => self.create(request, reply),
-            (Want::Start(request, reply), Some(_)) if planted!(StartOver) => {
-                self.create(request, reply);
-            }
-            (Want::Start(StartRequest { event, .. }, reply), Some((number, snapshot)))
-                if event.is_some() && !snapshot.header.status.is_terminal() =>
-            {
-                self.raise_instead(number, event, reply);
-            }
-            (Want::Start(_, reply), Some((_, snapshot))) => {
-                self.work
-                    .reply(reply, Response::AlreadyExists(snapshot.header.status));
+            (Want::Start(request, reply), found) => {
+                self.start(found.map(|(_, snapshot)| snapshot.header), request, reply);
             }
             (
                 Want::Status(_, reply)
@@ -162,7 +154,28 @@ impl<R: Answer> Engine<R> {
             .is_none_or(|instance| instance.is_idle() && instance.last_commit <= self.durable)
     }
 
-    pub(super) fn create(&mut self, request: StartRequest, reply: R) {
+    /// Starts an instance, whether or not there is one of its id.
+    fn start(&mut self, there: Option<Header>, request: StartRequest, reply: R) {
+        let Some(there) = there else {
+            return match request.replaces {
+                Replaces::Only(_) => self.work.reply(reply, Response::NotFound),
+                Replaces::Nothing | Replaces::Ended => self.create(request, None, reply),
+            };
+        };
+        if planted!(StartOver) {
+            self.create(request, None, reply);
+        } else if request.event.is_some() && !there.status.is_terminal() {
+            self.raise_instead(there.number, request.event, reply);
+        } else if request.replaces.may_replace(&there) {
+            self.replace(there, request, reply);
+        } else {
+            let exists = Response::AlreadyExists(there.status);
+            self.work.reply(reply, exists);
+        }
+    }
+
+    /// Creates an instance; it is stored by the commit that purges the one that it `replaces`.
+    pub(super) fn create(&mut self, request: StartRequest, replaces: Option<Header>, reply: R) {
         if let Some(shortage) = self.shortage {
             return self.work.reply(reply, Response::LowOnSpace(shortage));
         }
@@ -175,6 +188,7 @@ impl<R: Answer> Engine<R> {
             fresh: _,
             begin,
             event,
+            replaces: _,
         } = request;
         let started = Started {
             instance: id,
@@ -189,12 +203,15 @@ impl<R: Answer> Engine<R> {
         let mail = |event| Mail::of_client(event, reply);
         let at = begin.moment(self.work.now);
         let number = self.begin(Box::new(started), at, mail);
-        if let (Some(event), Some(instance)) = (event, self.instances.get_mut(&number)) {
-            // In one commit with the start.
-            instance.mailbox.push(Mail {
-                kept: !planted!(RaiseApart),
-                ..Mail::new(event)
-            });
+        if let Some(instance) = self.instances.get_mut(&number) {
+            instance.replaces = replaces;
+            if let Some(event) = event {
+                // In one commit with the start.
+                instance.mailbox.push(Mail {
+                    kept: !planted!(RaiseApart),
+                    ..Mail::new(event)
+                });
+            }
         }
         self.make_ready(number, true);
     }

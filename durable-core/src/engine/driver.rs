@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::{
-    Answer, Begin, Command, Config, Dispatch, Effect, Engine, Fetch, Input, Response, StartRequest,
+    Answer, Begin, Command, Config, Dispatch, Effect, Engine, Fetch, Input, Replaces, Response,
+    StartRequest,
 };
 use crate::history::Tags;
 use crate::id::{EventName, InstanceId};
@@ -179,6 +180,7 @@ pub(super) fn request(name: &str, orchestrator: &str) -> StartRequest {
         fresh: false,
         begin: Begin::AtOnce,
         event: None,
+        replaces: Replaces::Nothing,
     }
 }
 

@@ -63,6 +63,8 @@ pub(super) struct Instance<R> {
     pub(super) takes_back: Vec<StepIndex>,
     /// And what happens again: it is in the history, so it is not stored.
     pub(super) again: Option<Event>,
+    /// Purged by the commit that stores this one.
+    pub(super) replaces: Option<Header>,
     /// In the queue for a turn.
     pub(super) standing: Standing,
     /// Its place in the order of use.
@@ -128,6 +130,7 @@ impl<R> Instance<R> {
             was_rewound: false,
             takes_back: Vec::new(),
             again: None,
+            replaces: None,
             standing: Standing::default(),
             used: 0,
             counted_bytes: 0,

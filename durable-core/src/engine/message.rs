@@ -170,6 +170,18 @@ pub(crate) struct StartRequest {
     pub(crate) begin: Begin,
     /// Raised at what is started, as part of the start, or at the instance that is there.
     pub(crate) event: Option<Event>,
+    pub(crate) replaces: Replaces,
+}
+
+/// What a start may take the place of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replaces {
+    #[default]
+    Nothing,
+    /// An instance that has ended.
+    Ended,
+    /// This one, once it has ended; without it nothing is started.
+    Only(InstanceNumber),
 }
 
 /// When what is started begins.

@@ -32,6 +32,7 @@ mod reading;
 mod registered;
 #[cfg(feature = "testing")]
 mod rehearsal;
+mod replacing;
 mod residence;
 mod retention;
 mod rewind;
@@ -72,8 +73,8 @@ pub(crate) use self::fair::FairQueue;
 pub use self::lifecycle::LifecycleKind;
 pub(crate) use self::lifecycle::{Happened, Listeners};
 pub(crate) use self::message::{
-    ActivityKey, Begin, Command, Dispatch, Effect, Fetch, Input, Reported, Response, Sealed,
-    Shortage, Snapshot, StartRequest, WorkerId,
+    ActivityKey, Begin, Command, Dispatch, Effect, Fetch, Input, Replaces, Reported, Response,
+    Sealed, Shortage, Snapshot, StartRequest, WorkerId,
 };
 #[cfg(feature = "testing")]
 pub(crate) use self::rehearsal::rehearse;
@@ -625,6 +626,14 @@ impl<R: Answer> Engine<R> {
             return;
         };
         self.ready.note_served(&mut instance.standing);
+        let replaced = instance.replaces.take();
+        // Before the new one's header, which takes its place in the store.
+        if let Some(replaced) = replaced {
+            self.remove(replaced);
+        }
+        let Some(instance) = self.instances.get_mut(&number) else {
+            return;
+        };
         self.work.turn(instance);
         let bytes = instance.bytes();
         self.live_bytes = self.live_bytes - instance.counted_bytes + bytes;

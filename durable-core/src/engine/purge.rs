@@ -11,14 +11,11 @@ use crate::engine::{Answer, Engine, Want};
 use crate::id::{InstanceId, InstanceNumber};
 use crate::store::{Header, InstanceKey, Op};
 
-/// One that is to be purged, and only if it has this number.
-type Waiting<R> = (InstanceId, Option<InstanceNumber>, R);
-
 /// What was purged or is to be.
 #[derive(Debug)]
 pub(super) struct Purges<R> {
-    /// The end of these is not durable yet, so the store may lack some of what is to be removed.
-    waiting: Vec<Waiting<R>>,
+    /// These want to purge what is still in memory: the store may lack some of what is to be removed.
+    waiting: Vec<(InstanceId, Want<R>)>,
     /// Purged by commits that may not be readable yet: the store may still show them.
     gone: BTreeSet<InstanceId>,
     /// Those commits, oldest first.
@@ -68,11 +65,16 @@ impl<R: Answer> Engine<R> {
             return self.work.reply(reply, Response::NotEnded(status));
         }
         if self.is_in_use(number) {
-            self.purges.waiting.push((header.id, meant, reply));
-            return self.nudge();
+            return self.once_out_of_memory(header.id, Want::Purge(meant, reply));
         }
         self.remove(header);
         self.work.reply(reply, Response::Done);
+    }
+
+    /// Looks at the instance again when something more is durable.
+    pub(super) fn once_out_of_memory(&mut self, id: InstanceId, want: Want<R>) {
+        self.purges.waiting.push((id, want));
+        self.nudge();
     }
 
     /// Removes an instance that has ended, and is not in memory.
@@ -97,8 +99,8 @@ impl<R: Answer> Engine<R> {
         for (number, hold) in std::mem::take(&mut self.rewinds) {
             self.on_number(number, Want::Hold(hold));
         }
-        for (id, meant, reply) in std::mem::take(&mut self.purges.waiting) {
-            self.look_at(&id, Want::Purge(meant, reply));
+        for (id, want) in std::mem::take(&mut self.purges.waiting) {
+            self.look_at(&id, want);
         }
     }
 

@@ -265,8 +265,10 @@ impl<R: Answer> Engine<R> {
     /// What has ended stays so, unless it is to be rewound: then its history was read, too.
     fn loaded_ended(&mut self, stored: Stored, wants: Vec<Want<R>>) {
         let number = stored.header.number;
-        // It was purged while it waited to be read.
-        if self.purges.is_gone(&stored.header.id) {
+        // It was purged while it waited to be read, or is about to be replaced.
+        let id = &stored.header.id;
+        let is_replaced = self.ids.get(id).is_some_and(|other| *other != number);
+        if self.purges.is_gone(id) || is_replaced {
             return self.refuse(wants, &Response::NotFound);
         }
         if self.instances.contains_key(&number) {

@@ -46,7 +46,7 @@ pub enum StartError {
     InvalidId(#[from] InvalidInstanceId),
     /// There is an instance of this id. Nothing was changed.
     #[error(
-        "instance {id} exists and is {status}; take it with `.use_existing()` or `client.instance(id)`"
+        "instance {id} exists and is {status}; take it with `.use_existing()` or `client.instance(id)`, or say with `.id_reuse(..)` what may be replaced"
     )]
     AlreadyExists {
         /// The id.
@@ -260,6 +260,35 @@ pub enum RewindError {
         /// What it is doing, or how it has ended.
         status: RuntimeStatus,
     },
+    /// The hub failed.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+}
+
+/// Why an instance was not started once more. It is as it was.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestartError {
+    /// The id breaks a rule, so there is no such instance.
+    #[error(transparent)]
+    InvalidId(#[from] InvalidInstanceId),
+    /// There is no such instance.
+    #[error("there is no instance {id}")]
+    NotFound {
+        /// The id.
+        id: InstanceId,
+    },
+    /// Its id is free for another one only once it has ended.
+    #[error("instance {id} has not ended: it is {status}")]
+    NotEnded {
+        /// The id.
+        id: InstanceId,
+        /// What it is doing.
+        status: RuntimeStatus,
+    },
+    /// The new instance cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The hub failed.
     #[error(transparent)]
     Hub(#[from] HubError),

@@ -17,6 +17,7 @@ pub(crate) mod lockstep;
 mod purge;
 mod query;
 mod queues;
+mod restart;
 mod rewind;
 mod room;
 mod shell;
@@ -32,14 +33,15 @@ pub use crate::engine::LifecycleKind;
 pub use client::{Client, Instance};
 pub use error::{
     ExportError, HistoryError, HubError, InstanceError, OrchestrationError, PurgeError, QueryError,
-    RewindError, StartError, WorkerError,
+    RestartError, RewindError, StartError, WorkerError,
 };
 pub use health::Health;
 pub use history::{History, HistoryEvent, HistoryEventKind};
 pub use hub::{TaskHub, TaskHubOptions};
 pub use lifecycle::{Lagged, LifecycleEvent, LifecycleEvents};
 pub use query::{InstancePage, InstanceQuery, PageToken};
-pub use start::{StartByName, StartOrchestration};
+pub use restart::RestartOrchestration;
+pub use start::{IdReusePolicy, StartByName, StartOrchestration};
 pub use status::{ActivityProgress, OrchestrationStatus};
 pub use verify::Verify;
 pub use watch::InstanceWatch;

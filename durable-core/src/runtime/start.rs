@@ -14,12 +14,43 @@ use serde::Serialize;
 
 use super::client::{Client, Instance, is_event_name, unexpected};
 use super::error::StartError;
-use crate::engine::{Begin, Command, Response, Shortage, StartRequest};
+use crate::engine::{Begin, Command, Replaces, Response, Shortage, StartRequest};
 use crate::history::{Event, Tags, tags_fit};
-use crate::id::{EventName, InstanceId, InvalidInstanceId, MAX_NAME};
+use crate::id::{EventName, InstanceId, InstanceNumber, InvalidInstanceId, MAX_NAME};
 use crate::orchestrator::Orchestrator;
 use crate::payload::Payload;
 use crate::time::Timestamp;
+
+/// What a start does if there is an instance of its id.
+///
+/// "Ended" is [terminal](crate::RuntimeStatus::is_terminal). What is replaced is purged, history and all,
+/// by the very commit that stores the new instance: after a crash there is one of the two. Its children
+/// stay, as with a [purge](Client::purge).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IdReusePolicy {
+    /// The start is refused with [`StartError::AlreadyExists`]: what was begun once is not begun again.
+    #[default]
+    Refuse,
+    /// That instance is returned, whatever it is doing or has done, and nothing is started.
+    UseExisting,
+    /// One that has ended is replaced, however it has; any other refuses the start. What Durable
+    /// Functions calls `NonRunningStates`.
+    ReplaceTerminal,
+    /// One that has ended is replaced; any other is terminated, and then replaced. If this is dropped or
+    /// the process dies in between, it is terminated and nothing was started. What Durable Functions
+    /// calls `AnyState`.
+    ReplaceAny,
+}
+
+impl IdReusePolicy {
+    fn replaces(self) -> Replaces {
+        match self {
+            Self::Refuse | Self::UseExisting => Replaces::Nothing,
+            Self::ReplaceTerminal | Self::ReplaceAny => Replaces::Ended,
+        }
+    }
+}
 
 /// What every start has.
 #[derive(Debug)]
@@ -29,7 +60,7 @@ pub(super) struct Start {
     version: String,
     input: Result<Payload, String>,
     id: Option<Result<InstanceId, InvalidInstanceId>>,
-    use_existing: bool,
+    reuse: IdReusePolicy,
     tags: Tags,
     begin: Begin,
     event: Option<Result<Event, StartError>>,
@@ -48,21 +79,73 @@ impl Start {
             version,
             input: input.map_err(|error| error.to_string()),
             id: None,
-            use_existing: false,
+            reuse: IdReusePolicy::Refuse,
             tags: Tags::new(),
             begin: Begin::AtOnce,
             event: None,
         }
     }
 
+    /// Of what is there, so that it begins again.
+    pub(super) fn anew(
+        mut self,
+        id: Option<Result<InstanceId, InvalidInstanceId>>,
+        tags: Tags,
+    ) -> Self {
+        (self.id, self.tags) = (id, tags);
+        self
+    }
+
     async fn start(self) -> Result<(Client, InstanceId), StartError> {
+        let (reuse, raises) = (self.reuse, self.event.is_some());
+        let (client, mut request) = self.request()?;
+        request.replaces = reuse.replaces();
+        let id = request.id.clone();
+        loop {
+            let start = Command::Start(request.clone());
+            match client.shared.ask(start).await? {
+                Response::AlreadyExists(_) if reuse == IdReusePolicy::UseExisting && !raises => {}
+                Response::AlreadyExists(status)
+                    if reuse == IdReusePolicy::ReplaceAny && !status.is_terminal() =>
+                {
+                    make_way(&client, &id).await?;
+                    continue;
+                }
+                // It was terminated before its first turn was taken.
+                Response::Ended(_) if !raises => {}
+                response => begun(response, &request)?,
+            }
+            return Ok((client, id));
+        }
+    }
+
+    /// Starts it in the place of the instance of this number, or, without one, of none.
+    pub(super) async fn start_instead_of(
+        self,
+        number: Option<InstanceNumber>,
+    ) -> Result<Result<InstanceId, Response>, StartError> {
+        let (client, mut request) = self.request()?;
+        request.replaces = number.map_or(Replaces::Nothing, Replaces::Only);
+        let start = Command::Start(request.clone());
+        match client.shared.ask(start).await? {
+            Response::Ended(_) => {}
+            refused @ (Response::AlreadyExists(_) | Response::NotFound) if number.is_some() => {
+                return Ok(Err(refused));
+            }
+            response => begun(response, &request)?,
+        }
+        Ok(Ok(request.id))
+    }
+
+    /// What is asked of the engine, if it can be.
+    fn request(self) -> Result<(Client, StartRequest), StartError> {
         let Self {
             client,
             name,
             version,
             input,
             id,
-            use_existing,
+            reuse: _,
             tags,
             begin,
             event,
@@ -83,32 +166,52 @@ impl Start {
         if len > limit {
             return Err(StartError::TooLarge { len, limit });
         }
-        let raises = event.is_some();
         let request = StartRequest {
-            id: id.clone(),
-            name: name.clone(),
+            id,
+            name,
             version,
             input,
             tags,
             fresh,
             begin,
             event,
+            replaces: Replaces::Nothing,
         };
-        match client.shared.ask(Command::Start(request)).await? {
-            Response::Done => Ok((client, id)),
-            // It was terminated before its first turn was taken.
-            Response::Ended(_) if !raises => Ok((client, id)),
-            Response::AlreadyExists(_) if use_existing && !raises => Ok((client, id)),
-            Response::AlreadyExists(status) | Response::Ended(status) => {
-                Err(StartError::AlreadyExists { id, status })
-            }
-            Response::TooManyWaiting => Err(StartError::TooManyWaiting { id }),
-            Response::LowOnSpace(Shortage { free, needed }) => {
-                Err(StartError::LowOnSpace { free, needed })
-            }
-            Response::NotRegistered { known } => Err(StartError::NotRegistered { name, known }),
-            other => Err(unexpected(&other).into()),
+        Ok((client, request))
+    }
+}
+
+/// Whether it was started.
+fn begun(response: Response, request: &StartRequest) -> Result<(), StartError> {
+    let id = request.id.clone();
+    match response {
+        Response::Done => Ok(()),
+        Response::AlreadyExists(status) | Response::Ended(status) => {
+            Err(StartError::AlreadyExists { id, status })
         }
+        Response::TooManyWaiting => Err(StartError::TooManyWaiting { id }),
+        Response::LowOnSpace(Shortage { free, needed }) => {
+            Err(StartError::LowOnSpace { free, needed })
+        }
+        Response::NotRegistered { known } => Err(StartError::NotRegistered {
+            name: request.name.clone(),
+            known,
+        }),
+        other => Err(unexpected(&other).into()),
+    }
+}
+
+/// Ends an instance that another is to replace.
+async fn make_way(client: &Client, id: &InstanceId) -> Result<(), StartError> {
+    let terminate = Command::Terminate {
+        id: id.clone(),
+        reason: Some("replaced by another instance".to_owned()),
+        children: false,
+    };
+    match client.shared.ask(terminate).await? {
+        // It may have ended, or been purged, meanwhile.
+        Response::Done | Response::Ended(_) | Response::NotFound => Ok(()),
+        other => Err(unexpected(&other).into()),
     }
 }
 
@@ -153,20 +256,43 @@ macro_rules! options {
             self
         }
 
-        /// If there is an instance of this id, whatever it is doing or has done, that one is returned
-        /// and nothing is started: for a program that may have been killed after it started it.
-        /// Default: [`StartError::AlreadyExists`].
-        pub fn use_existing(mut self) -> Self {
-            self.$start.use_existing = true;
+        /// What happens if there is an instance of this id. Default: [`IdReusePolicy::Refuse`].
+        ///
+        /// ```
+        /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        /// use durable_core::{IdReusePolicy, StartError, TaskHub};
+        ///
+        /// let hub = TaskHub::in_memory().await?;
+        /// let client = hub.client();
+        /// client.start_by_name("report", "2024").id("report").await?;
+        /// client.terminate("report", "the wrong year").await?;
+        ///
+        /// let again = || client.start_by_name("report", "2025").id("report");
+        /// assert!(matches!(again().await, Err(StartError::AlreadyExists { .. })));
+        /// again().id_reuse(IdReusePolicy::ReplaceTerminal).await?;
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// # })?;
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn id_reuse(mut self, policy: IdReusePolicy) -> Self {
+            self.$start.reuse = policy;
             self
+        }
+
+        /// If there is an instance of this id, that one is returned and nothing is started: for a program
+        /// that may have been killed after it started it. Short for
+        /// [`id_reuse`](Self::id_reuse)`(`[`IdReusePolicy::UseExisting`]`)`.
+        pub fn use_existing(self) -> Self {
+            self.id_reuse(IdReusePolicy::UseExisting)
         }
 
         /// An event that is raised at the instance of this id, which is started for it if there is none:
         /// one of the two happens, in one commit. What is started has the event from its beginning on; of
         /// one that is there nothing else is changed, whatever its orchestrator is.
         ///
-        /// One that has ended takes no events: then the start is refused with
-        /// [`StartError::AlreadyExists`], also with [`use_existing`](Self::use_existing).
+        /// One that has ended takes no events: then it is [replaced](IdReusePolicy), or the start is refused
+        /// with [`StartError::AlreadyExists`], also with [`use_existing`](Self::use_existing). One that has
+        /// not is given the event, whatever the policy.
         ///
         /// ```
         /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {

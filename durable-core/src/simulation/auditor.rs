@@ -40,6 +40,16 @@ struct Known {
     /// Its turns when it was told that it is suspended, until it is to be resumed.
     suspended: Option<u32>,
     last: Option<Snapshot>,
+    /// Its number, once that was seen.
+    number: Option<InstanceNumber>,
+    /// Another may have taken its place.
+    replaced: Option<Successor>,
+}
+
+/// What may replace an instance.
+#[derive(Clone, Copy, Debug)]
+struct Successor {
+    begins: Option<Timestamp>,
 }
 
 /// What was seen of one call.
@@ -190,10 +200,10 @@ impl Auditor {
 
     pub(super) fn started(&mut self, id: &InstanceId, durable: &Store) {
         self.known(id).started = true;
-        assert!(
-            header(durable, id).is_some(),
-            "{id}: the start was acknowledged and is not durable"
-        );
+        let header = header(durable, id);
+        let header =
+            header.unwrap_or_else(|| panic!("{id}: the start was acknowledged and is not durable"));
+        self.meets(&header);
     }
 
     /// Whether a start must be there.
@@ -270,6 +280,48 @@ impl Auditor {
         self.known(id).started = false;
     }
 
+    /// From now on there may be another one in its place, and always one of the two.
+    pub(super) fn replacing(&mut self, id: &InstanceId, begins: Option<Timestamp>) {
+        self.known(id).replaced = Some(Successor { begins });
+    }
+
+    /// Whether there is another in the place of the one of this number, for good.
+    pub(super) fn is_replaced(
+        &mut self,
+        id: &InstanceId,
+        number: Option<InstanceNumber>,
+        durable: &Store,
+    ) -> bool {
+        let header = header(durable, id);
+        let header = header.unwrap_or_else(|| panic!("{id}: it is neither there nor replaced"));
+        self.meets(&header);
+        let known = self.known(id);
+        let is_replaced = known.number > number;
+        if is_replaced {
+            known.replaced = None;
+        }
+        is_replaced
+    }
+
+    /// The instance of this id that there is: if it replaces the one before, nothing is known of it.
+    fn meets(&mut self, header: &Header) {
+        let known = self.known(&header.id);
+        if let (Some(successor), Some(before)) = (known.replaced, known.number)
+            && header.number > before
+        {
+            *known = Known {
+                started: true,
+                begins: successor.begins,
+                // A client that does not know of it replaces it once more.
+                replaced: Some(successor),
+                rewound: known.rewound,
+                ..Known::default()
+            };
+            self.histories.retain(|(number, _), _| *number != before);
+        }
+        self.known(&header.id).number = Some(header.number);
+    }
+
     pub(super) fn sweeping(&mut self, id: &InstanceId) {
         self.swept.insert(id.clone());
     }
@@ -299,6 +351,10 @@ impl Auditor {
     pub(super) fn is_durable(&self, id: &InstanceId, read: &Snapshot, durable: &Store) {
         let stored = header(durable, id);
         let stored = stored.unwrap_or_else(|| panic!("{id}: it was read, and is not durable"));
+        if stored.number > read.header.number {
+            // It was replaced since, for good.
+            return;
+        }
         let rewound = self.ids.get(id).is_some_and(|known| known.rewound);
         assert!(
             is_no_earlier(stored.status, read.header.status, rewound),
@@ -313,6 +369,7 @@ impl Auditor {
 
     /// It is not older than what was read before.
     pub(super) fn is_no_older(&mut self, id: &InstanceId, now: &Snapshot) {
+        self.meets(&now.header);
         if let Some(turns) = self.known(id).suspended
             && !now.header.status.is_terminal()
         {
@@ -483,7 +540,8 @@ impl Auditor {
         else {
             return;
         };
-        let same = stored.header.execution == now.header.execution;
+        let execution = |header: &Header| (header.number, header.execution);
+        let same = execution(&stored.header) == execution(&now.header);
         let mut outstanding = Outstanding::default();
         let shown = stored.turns.len().min(now.header.turns as usize);
         for turn in &*lived(&stored.turns[..shown]) {
@@ -592,7 +650,9 @@ impl Auditor {
     pub(super) fn check(&mut self, store: &Store) {
         let ids: Vec<_> = self.ids.keys().cloned().collect();
         for id in ids {
-            if header(store, &id).is_none() {
+            if let Some(header) = header(store, &id) {
+                self.meets(&header);
+            } else {
                 let known = self.known(&id);
                 assert!(!known.started, "{id}: an acknowledged start is gone");
             }

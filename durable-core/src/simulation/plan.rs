@@ -58,6 +58,16 @@ pub(crate) enum Order {
     /// Raises the next event of this name at the instance, which is started if it is not there; as the
     /// first order it takes the place of the start.
     StartOrRaise(u8, usize),
+    /// Starts the next life in the place of this one, which has ended; of this one only, or whatever is
+    /// there.
+    Replace(bool),
+}
+
+impl Order {
+    /// Whether it ends a life, so that another can follow.
+    fn frees(self) -> bool {
+        matches!(self, Self::Purge | Self::Replace(_))
+    }
 }
 
 /// What the operator does to the worker.
@@ -250,7 +260,11 @@ impl Case {
         let mut lives: Vec<_> = (0..lives).map(|_| Life::random(rng)).collect();
         let last = lives.len() - 1;
         for life in &mut lives[..last] {
-            life.orders.extend([Order::Await, Order::Purge]);
+            let frees = match rng.bool() {
+                true => Order::Purge,
+                false => Order::Replace(rng.bool()),
+            };
+            life.orders.extend([Order::Await, frees]);
         }
         Self { lives }
     }
@@ -288,11 +302,14 @@ impl Case {
         }
         // An id is used again only once it is free.
         let last = |case: &Self| case.lives.len() - 1;
-        let free = |life: &Life| life.orders.ends_with(&[Order::Await, Order::Purge]);
+        let free =
+            |life: &Life| matches!(life.orders[..], [.., Order::Await, frees] if frees.frees());
         all.retain(|case| case.lives[..last(case)].iter().all(free));
-        // And only what has ended is purged.
-        let sound = |life: &Life| !life.orders.contains(&Order::Purge) || free(life);
+        // And only what has ended is purged, or replaced by what follows.
+        let sound = |life: &Life| !life.orders.iter().any(|order| order.frees()) || free(life);
         all.retain(|case| case.lives.iter().all(sound));
+        let replaces = |order: &Order| matches!(order, Order::Replace(_));
+        all.retain(|case| !case.lives[last(case)].orders.iter().any(replaces));
         all
     }
 }

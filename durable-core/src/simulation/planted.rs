@@ -120,6 +120,12 @@ pub enum Planted {
     ExpireEarly,
     /// What has ended is not purged when its time is over.
     ForgetExpiry,
+    /// What replaces an instance is stored by a later commit than the one that purges it.
+    ReplaceApart,
+    /// An instance is replaced before its end is durable.
+    ReplaceEarly,
+    /// Another instance than the one that is meant is replaced.
+    ReplaceAnother,
 }
 
 impl Planted {
@@ -180,6 +186,9 @@ impl Planted {
         Self::ForgetReopened,
         Self::DropKeptEvents,
         Self::LeaveTriedChildren,
+        Self::ReplaceApart,
+        Self::ReplaceEarly,
+        Self::ReplaceAnother,
     ];
 }
 

@@ -178,6 +178,22 @@ scenarios! {
     "terminated and purged, and its id used again", RIGHT, vec![Case {
         lives: vec![ended(vec![Node::Sleep(60_000)], &[Order::Terminate]), Life::of(vec![call(1)])],
     }];
+    "replaced once it has ended", RESTARTED, vec![Case {
+        lives: vec![
+            replaced(vec![call(1), Node::Call(large(2))], &[], false),
+            replaced(vec![Node::Event(0)], &[Order::Raise(0, 7_000)], true),
+            Life::of(vec![Node::Call(failing(1, 2, Badly::Error)), Node::Event(0)]),
+        ],
+    }];
+    "terminated and replaced", RIGHT, vec![Case {
+        lives: vec![replaced(vec![Node::Sleep(60_000)], &[Order::Terminate], true), Life::of(vec![call(1)])],
+    }];
+    "replaced by one that begins later", LATE, vec![Case {
+        lives: vec![
+            replaced(vec![call(1)], &[Order::Raise(0, 0)], false),
+            Life { begins_ms: Some(4_000), ..Life::of(vec![call(2)]) },
+        ],
+    }];
     "a worker that stops in good order", RESTARTED,
         one(vec![call(1), Node::Call(failing(1, 3, Badly::Error)), Node::Sleep(20), call(2)]);
     "no worker for a while", LATE,
@@ -272,6 +288,15 @@ fn with(program: Vec<Node>, orders: &[Order]) -> Vec<Case> {
 /// A life that ends with its purge.
 fn ended(program: Vec<Node>, orders: &[Order]) -> Life {
     let orders = [orders, &[Order::Await, Order::Purge]].concat();
+    Life {
+        orders,
+        ..Life::of(program)
+    }
+}
+
+/// A life that ends when the next takes its place.
+fn replaced(program: Vec<Node>, orders: &[Order], only: bool) -> Life {
+    let orders = [orders, &[Order::Await, Order::Replace(only)]].concat();
     Life {
         orders,
         ..Life::of(program)

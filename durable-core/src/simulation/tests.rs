@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::process::{Faults, Process, Ticket};
 use super::program::{Code, Node, Script, Work, registry};
 use super::{exhaust, run, scenarios, simulate};
-use crate::engine::{Begin, Command, Config, Effect, Input, Response, StartRequest};
+use crate::engine::{Begin, Command, Config, Effect, Input, Replaces, Response, StartRequest};
 use crate::id::{EventName, InstanceId};
 use crate::orchestrator::Orchestrator as _;
 use crate::payload::Payload;
@@ -62,6 +62,7 @@ fn start(program: &[Node]) -> Command {
         tags: std::collections::BTreeMap::new(),
         begin: Begin::AtOnce,
         event: None,
+        replaces: Replaces::Nothing,
     })
 }
 

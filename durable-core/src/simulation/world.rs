@@ -14,13 +14,13 @@ use super::follower::Follower;
 use super::lives::Lives;
 use super::plan::{Chances, Deploy, Life, Order, Plan};
 use super::process::{Faults, Process, Store, Ticket};
-use super::program::{Answer, Code, NAMES, Raised, Script, Work, Worked, registry};
+use super::program::{Answer, Code, NAMES, Node, Raised, Script, Work, Worked, registry};
 use super::run::Figures;
 use super::sweep::{Asks, Sweep};
 use crate::activity::{Activity, Attempted};
 use crate::engine::{
-    ActivityKey, Begin, Command, Dispatch, Effect, Input, RESTLESS, Reported, Response, Snapshot,
-    StartRequest, WATCHED, WorkerId,
+    ActivityKey, Begin, Command, Dispatch, Effect, Input, RESTLESS, Replaces, Reported, Response,
+    Snapshot, StartRequest, WATCHED, WorkerId,
 };
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::Event;
@@ -80,6 +80,8 @@ pub(super) struct World {
     /// How many there were.
     reported: u64,
     retries: BTreeSet<u64>,
+    /// Who asked to replace what was replaced.
+    late: BTreeSet<u64>,
     rewinds: BTreeMap<u64, InstanceId>,
     next_ticket: u64,
     worker: Option<(WorkerId, Code)>,
@@ -137,6 +139,10 @@ fn progress(n: u64, bytes: usize) -> Payload {
 
 /// Whoever started an instance, and what else it does with it, one thing after the other.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each thing that it was not told of"
+)]
 struct Client {
     id: InstanceId,
     lives: VecDeque<Life>,
@@ -149,6 +155,11 @@ struct Client {
     /// An earlier start of this life was not answered: it may have happened.
     maybe_started: bool,
     maybe_purged: bool,
+    maybe_replaced: bool,
+    /// The instance that has ended.
+    number: Option<InstanceNumber>,
+    /// The one that was replaced.
+    before: Option<InstanceNumber>,
     /// Events that came after its end: should it be rewound it may wait for them.
     refused: Vec<Order>,
     /// Events sent in this life.
@@ -215,6 +226,7 @@ impl World {
             reporting: BTreeMap::new(),
             reported: 0,
             retries: BTreeSet::new(),
+            late: BTreeSet::new(),
             rewinds: BTreeMap::new(),
             next_ticket: 0,
             worker: None,
@@ -383,6 +395,7 @@ impl World {
         self.followers.values_mut().for_each(Follower::unanswered);
         self.reporting.clear();
         self.retries.clear();
+        self.late.clear();
         self.rewinds.clear();
         self.restart();
         if let Some(process) = &self.process {
@@ -448,7 +461,8 @@ impl World {
         }
         if self.once_in(self.chances.look) {
             return match self.rng.u8(0..8) {
-                0 | 1 => self.retry(),
+                0 => self.retry(),
+                1 => self.replace_what_was_replaced(),
                 2 | 3 => self.rewind(),
                 _ => self.look(),
             };
@@ -832,6 +846,10 @@ impl World {
         match want {
             Want::Order(Order::Purge) => self.auditor.purging(&id),
             Want::Order(Order::Resume) => self.auditor.resuming(&id),
+            Want::Order(Order::Replace(_)) => {
+                let begins = self.clients[place].next_begins();
+                self.auditor.replacing(&id, begins);
+            }
             Want::Order(_) | Want::Start | Want::Event(..) | Want::StartOrRaise(..) => {}
         }
         if want.starts() {
@@ -929,6 +947,21 @@ impl World {
             }
         }
         self.faults.set(fault);
+    }
+
+    /// Somebody who does not know that it has happened replaces an instance once more.
+    fn replace_what_was_replaced(&mut self) {
+        let place = self.rng.usize(0..self.clients.len().max(1));
+        let Some(client) = self.clients.get(place) else {
+            return;
+        };
+        let Some(before) = client.before else { return };
+        let again = Command::Start(StartRequest {
+            replaces: Replaces::Only(before),
+            ..client.start(&client.program, client.begins)
+        });
+        let ticket = self.send(again);
+        self.late.insert(ticket.number);
     }
 
     /// Somebody has an instance that has failed go on; it may be the child of another.
@@ -1133,6 +1166,16 @@ impl World {
             );
             return assert!(fits, "a retry was answered {response:?}");
         }
+        if self.late.remove(&ticket.number) {
+            let fits = matches!(
+                response,
+                Response::AlreadyExists(_) | Response::NotFound | Response::NotRegistered { .. }
+            );
+            return assert!(
+                fits,
+                "to replace what was replaced was answered {response:?}"
+            );
+        }
         if let Some(id) = self.rewinds.remove(&ticket.number) {
             let client = self.clients.iter_mut().find(|client| client.id == id);
             client.into_iter().for_each(Client::raise_refused);
@@ -1198,7 +1241,11 @@ impl World {
         let Some(process) = self.process.as_ref() else {
             return false;
         };
-        if !process.is_idle() || !self.readers.is_empty() || !self.retries.is_empty() {
+        let unanswered = &[&self.retries, &self.late];
+        if !process.is_idle()
+            || !self.readers.is_empty()
+            || unanswered.iter().any(|asked| !asked.is_empty())
+        {
             return false;
         }
         if !self.rewinds.is_empty() {
@@ -1252,6 +1299,11 @@ fn event(name: u8, bytes: usize, number: u64) -> (EventName, Payload, Option<Arc
     )
 }
 
+/// So many milliseconds after the beginning of the world.
+fn moment(ms: u64) -> Timestamp {
+    Timestamp(EPOCH + ms * 1_000)
+}
+
 fn purge(child: &Child) -> Command {
     Command::Purge {
         id: child.id.clone(),
@@ -1283,6 +1335,9 @@ impl Client {
             asked: None,
             maybe_started: false,
             maybe_purged: false,
+            maybe_replaced: false,
+            number: None,
+            before: None,
             refused: Vec::new(),
             events: 0,
             life: 0,
@@ -1306,8 +1361,7 @@ impl Client {
         }) = self.lives.pop_front()
         {
             self.program = program;
-            let begins = |ms| Timestamp(EPOCH + ms * 1_000);
-            self.begins = begins_ms.map(begins);
+            self.begins = begins_ms.map(moment);
             self.orders = orders.into_iter().map(Want::Order).collect();
             let starts = |want: &Want| matches!(want, Want::Order(Order::StartOrRaise(..)));
             if !self.orders.front().is_some_and(starts) {
@@ -1318,8 +1372,29 @@ impl Client {
             self.refused.clear();
             self.maybe_started = false;
             self.maybe_purged = false;
+            self.maybe_replaced = false;
+            self.number = None;
             self.ended = false;
         }
+    }
+
+    /// It begins the life that has replaced the one before.
+    fn replaced(&mut self) {
+        self.before = self.number;
+        self.next_life();
+        if self.orders.front() == Some(&Want::Start) {
+            self.orders.pop_front();
+        }
+    }
+
+    fn next_begins(&self) -> Option<Timestamp> {
+        self.lives.front()?.begins_ms.map(moment)
+    }
+
+    /// It has asked that its instance be replaced, and was not told what became of that.
+    fn may_be_replaced(&self) -> bool {
+        let asks = |(_, want): &(Ticket, Want)| matches!(want, Want::Order(Order::Replace(_)));
+        self.maybe_replaced || self.asked.as_ref().is_some_and(asks)
     }
 
     fn is_done(&self) -> bool {
@@ -1349,10 +1424,15 @@ impl Client {
     fn command(&self, want: Want) -> Command {
         let id = self.id.clone();
         match want {
-            Want::Start | Want::Order(Order::StartAgain) => self.start(None),
+            Want::Start | Want::Order(Order::StartAgain) => {
+                Command::Start(self.start(&self.program, self.begins))
+            }
             Want::StartOrRaise(name, bytes, number) => {
                 let (name, data, id) = event(name, bytes, number);
-                self.start(Some(Event::EventRaised { name, data, id }))
+                Command::Start(StartRequest {
+                    event: Some(Event::EventRaised { name, data, id }),
+                    ..self.start(&self.program, self.begins)
+                })
             }
             Want::Event(name, bytes, number) => {
                 let (name, data, event) = event(name, bytes, number);
@@ -1375,23 +1455,32 @@ impl Client {
             Want::Order(Order::Resume) => Command::Resume { id },
             Want::Order(Order::Await) => Command::Wait { id },
             Want::Order(Order::Purge) => Command::Purge { id, number: None },
+            Want::Order(Order::Replace(only)) => {
+                let program = self.lives.front().map_or(&[][..], |life| &life.program);
+                let only = self.number.filter(|_| only);
+                Command::Start(StartRequest {
+                    replaces: only.map_or(Replaces::Ended, Replaces::Only),
+                    ..self.start(program, self.next_begins())
+                })
+            }
             Want::Order(Order::Raise(..) | Order::StartOrRaise(..)) => {
                 unreachable!("is given its number first")
             }
         }
     }
 
-    fn start(&self, event: Option<Event>) -> Command {
-        Command::Start(StartRequest {
+    fn start(&self, program: &[Node], begins: Option<Timestamp>) -> StartRequest {
+        StartRequest {
             id: self.id.clone(),
             name: Script::NAME.to_owned(),
             version: String::new(),
-            input: Payload::encode(&self.program).expect("JSON"),
+            input: Payload::encode(program).expect("JSON"),
             fresh: false,
             tags: BTreeMap::new(),
-            begin: self.begins.map_or(Begin::AtOnce, Begin::At),
-            event,
-        })
+            begin: begins.map_or(Begin::AtOnce, Begin::At),
+            event: None,
+            replaces: Replaces::Nothing,
+        }
     }
 
     /// It will never know: it asks again.
@@ -1415,6 +1504,7 @@ impl Client {
                     .push_front(Want::Order(Order::Raise(name, bytes)));
             }
             Want::Order(Order::Purge) => self.maybe_purged = true,
+            Want::Order(Order::Replace(_)) => self.maybe_replaced = true,
             Want::Order(_) | Want::Event(..) => {}
         }
         self.orders.push_front(want);
@@ -1488,7 +1578,18 @@ impl Client {
                 assert!(snapshot.header.status.is_terminal(), "{id}: told too early");
                 auditor.read(id, snapshot, durable);
                 auditor.ended(id, durable);
+                self.number = Some(snapshot.header.number);
                 self.ended = true;
+            }
+            (Want::Order(Order::Replace(_)), Response::Done) => {
+                let is_replaced = auditor.is_replaced(id, self.number, durable);
+                assert!(is_replaced, "{id}: its replacement is not durable");
+                self.replaced();
+            }
+            (Want::Order(Order::Replace(_)), Response::AlreadyExists(_))
+                if self.maybe_replaced && auditor.is_replaced(id, self.number, durable) =>
+            {
+                self.replaced();
             }
             (Want::Order(Order::Purge), Response::Done) => {
                 auditor.purged(id, durable);
@@ -1499,12 +1600,16 @@ impl Client {
                 self.next_life();
             }
             // It was rewound since it had ended.
-            (Want::Order(Order::Purge), Response::NotEnded(_)) if auditor.is_rewound(id) => {
+            (Want::Order(Order::Purge), Response::NotEnded(_))
+            | (Want::Order(Order::Replace(_)), Response::AlreadyExists(_))
+                if auditor.is_rewound(id) =>
+            {
                 let raises = |want: &&Want| matches!(want, Want::Order(Order::Raise(..)));
                 let place = self.orders.iter().take_while(raises).count();
                 self.orders.insert(place, want);
                 self.orders.insert(place, Want::Order(Order::Await));
                 self.maybe_purged = false;
+                self.maybe_replaced = false;
                 self.raise_refused();
             }
             (want, response) => panic!("{id}: {want:?} was answered {response:?}"),
@@ -1513,7 +1618,7 @@ impl Client {
 
     /// It may have been rewound.
     fn raise_refused(&mut self) {
-        if self.may_be_gone() {
+        if self.may_be_gone() || self.may_be_replaced() {
             return;
         }
         // It would wait for an end that waits for these.

@@ -36,6 +36,7 @@ mod query;
 mod restart;
 mod retention;
 mod retries;
+mod reuse;
 mod rewind;
 mod scheduled;
 #[cfg(feature = "simulation")]
@@ -165,7 +166,7 @@ async fn over_restarts(
     let deploy: Deploy = Arc::new(deploy);
     for place in [None, Some(Place::new())] {
         let site = Site::new(place, options.clone(), Arc::clone(&deploy)).await;
-        let site = soon(test(site)).await;
+        let site = soon(Box::pin(test(site))).await;
         let found = soon(site.hub.verify()).await.unwrap();
         assert!(found.is_sound(), "{found:?}");
     }

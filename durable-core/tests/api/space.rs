@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use durable_core::simulation::{StoreCall, StoreHook};
 use durable_core::{
-    Client, Health, InstanceError, RuntimeStatus, StartError, TaskHub, TaskHubOptions,
+    Client, Health, InstanceError, RestartError, RuntimeStatus, StartError, TaskHub, TaskHubOptions,
 };
 
 use super::{Place, Steps, chain, echo, listen, names, nap, soon, status_when, worker};
@@ -76,6 +76,9 @@ async fn on_a_disk_that_is_nearly_full_nothing_new_is_started_and_what_runs_goes
     let start = client.start_orchestration::<nap>(300);
     start.id("nap").await.unwrap();
     soon(begun.recv()).await.unwrap();
+    let start = client.start_orchestration::<echo>("x".to_owned());
+    let ended = start.id("ended").await.unwrap();
+    soon(ended.wait_for_completion()).await.unwrap();
 
     disk.set(40 * MIB);
     let (free, needed) = (40 * MIB, 64 * MIB);
@@ -98,6 +101,14 @@ async fn on_a_disk_that_is_nearly_full_nothing_new_is_started_and_what_runs_goes
     let again = client.start_orchestration::<listen>(String::new());
     let exists = again.id("listen").await;
     assert!(matches!(exists, Err(StartError::AlreadyExists { .. })));
+    // What would be replaced stays as it is.
+    let restart = client.restart("ended").await;
+    assert!(matches!(
+        restart,
+        Err(RestartError::Start(StartError::LowOnSpace { .. }))
+    ));
+    let ended = client.status("ended").await.unwrap().unwrap();
+    assert_eq!(ended.output_json(), Some("\"x\""));
     client.raise_event("listen", "go", "on").await.unwrap();
     assert_eq!(soon(there.wait_for_completion()).await.unwrap(), "on");
 
