@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use durable_core::{Client, InstanceId, InvalidInstanceId, OrchestrationStatus};
+use durable_core::{Client, IdReusePolicy, InstanceId, InvalidInstanceId, OrchestrationStatus};
 use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{HeaderValue, Response};
@@ -35,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) own: Own,
     pub(crate) limits: Limits,
     pub(crate) retry_after: Duration,
+    pub(crate) id_reuse: IdReusePolicy,
     pub(crate) page_size: usize,
     pub(crate) max_history_size: usize,
     pub(crate) max_wait_time: Duration,

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use durable_core::Client;
+use durable_core::{Client, IdReusePolicy};
 use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
 use tokio::sync::Semaphore;
@@ -29,6 +29,7 @@ pub struct HttpApiBuilder {
     hosts: Vec<String>,
     limits: Limits,
     retry_after: Duration,
+    id_reuse: IdReusePolicy,
     page_size: usize,
     max_history_size: usize,
     max_wait_time: Duration,
@@ -53,6 +54,7 @@ impl HttpApiBuilder {
                 time: Duration::from_secs(30),
             },
             retry_after: Duration::from_secs(10),
+            id_reuse: IdReusePolicy::ReplaceTerminal,
             page_size: 100,
             max_history_size: 16 * 1024 * 1024,
             max_wait_time: Duration::from_secs(5 * 60),
@@ -142,6 +144,18 @@ impl HttpApiBuilder {
     ) -> Self {
         let hosts = allowed.into_iter();
         self.hosts = hosts.map(|host| host.into().to_lowercase()).collect();
+        self
+    }
+
+    /// What a start does if there is an instance of the id that it gives. Default:
+    /// [`IdReusePolicy::ReplaceTerminal`], as in Durable Functions: one that has ended is replaced, and
+    /// its history is gone; 409 for any other.
+    ///
+    /// A client that sends a start again, because it did not hear whether the first one came through,
+    /// may so run it twice; [`IdReusePolicy::Refuse`] and [`IdReusePolicy::UseExisting`] do not. Who may
+    /// not purge the instance replaces nothing, and is refused.
+    pub fn id_reuse(mut self, policy: IdReusePolicy) -> Self {
+        self.id_reuse = policy;
         self
     }
 
@@ -264,6 +278,7 @@ impl HttpApiBuilder {
             own,
             limits: self.limits,
             retry_after: self.retry_after,
+            id_reuse: self.id_reuse,
             page_size: self.page_size,
             max_history_size: self.max_history_size,
             max_wait_time: self.max_wait_time,

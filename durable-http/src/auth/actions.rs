@@ -27,7 +27,7 @@ pub enum Action {
     Resume,
     /// Let it go on from before its failure.
     Rewind,
-    /// Start it again with the same input.
+    /// Start it again with the same input: as another instance, or, once it has ended, in its place.
     Restart,
     /// Forget it.
     Purge,

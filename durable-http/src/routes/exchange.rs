@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{Method, Response};
 
 use super::table::Route;
-use super::{describe, events, list, path, purge, start, status, steer};
+use super::{describe, events, list, path, purge, restart, start, status, steer};
 use crate::api::{HttpApi, Inner};
 use crate::auth::{Action, Caller, Subject, is_foreign};
 use crate::body::RequestBody;
@@ -88,6 +88,7 @@ async fn permitted(
         Route::Suspend { id } => steer::suspend(exchange, &id).await,
         Route::Resume { id } => steer::resume(exchange, &id).await,
         Route::Rewind { id } => steer::rewind(exchange, &id).await,
+        Route::Restart { id } => restart::restart(exchange, &id).await,
         Route::List => list::list(exchange).await,
         Route::Purge { id } => purge::one(exchange, &id).await,
         Route::PurgeAll => purge::all(exchange).await,
@@ -112,6 +113,11 @@ impl Exchange<'_> {
         let status = status.ok_or(ApiError::NotFound)?;
         self.api.inner().rules.check_found(self.caller, &status)?;
         Ok(status)
+    }
+
+    /// Whether it is allowed by a link, which is for one incarnation.
+    pub(super) fn is_by_link(&self) -> bool {
+        matches!(self.caller, Caller::Link(..))
     }
 
     /// Whether the caller may do something more to the instance, or to all of them.

@@ -8,6 +8,7 @@ mod filter;
 mod list;
 mod path;
 mod purge;
+mod restart;
 mod start;
 mod status;
 mod steer;

@@ -1,6 +1,8 @@
 //! `POST orchestrators/{name}/{id?}`: starts an orchestration with the body as its input.
 
-use durable_core::{InstanceId, OrchestrationStatus};
+use std::time::Duration;
+
+use durable_core::{IdReusePolicy, InstanceId, OrchestrationStatus};
 use http::Response;
 
 use super::exchange::Exchange;
@@ -32,14 +34,39 @@ pub(super) async fn start(
         start = start.version(version);
     }
     let timeout = wait::timeout(&exchange)?;
-    let id = start.await?;
+    let policy = id_reuse(&exchange, id.as_ref()).await;
+    let id = start.id_reuse(policy).await?;
+    started(exchange, &id, timeout).await
+}
+
+/// What is replaced is purged: who may not do that replaces nothing.
+async fn id_reuse(exchange: &Exchange<'_>, id: Option<&InstanceId>) -> IdReusePolicy {
+    let policy = exchange.api.inner().id_reuse;
+    let replaces = matches!(
+        policy,
+        IdReusePolicy::ReplaceTerminal | IdReusePolicy::ReplaceAny
+    );
+    match id {
+        Some(id) if replaces && !exchange.may(Action::Purge, Some(id.as_str())).await => {
+            IdReusePolicy::Refuse
+        }
+        _ => policy,
+    }
+}
+
+/// Answers with how to look for its end, or with that if it comes in time.
+pub(super) async fn started(
+    exchange: Exchange<'_>,
+    id: &InstanceId,
+    timeout: Option<Duration>,
+) -> Result<Response<ResponseBody>, ApiError> {
     // Before it can be gone.
-    let links = links_for(&exchange, &id).await?;
+    let links = links_for(&exchange, id).await?;
     let Some(timeout) = timeout else {
         return Ok(links);
     };
     let output = exchange.may(Action::Output, Some(id.as_str())).await;
-    match wait::end_of(&exchange, &id, timeout).await {
+    match wait::end_of(&exchange, id, timeout).await {
         Some(status) if output => Ok(ended(&exchange, &status).await),
         Some(_) | None => Ok(links),
     }

@@ -19,6 +19,7 @@ pub(super) enum Route {
     Describe,
     Events { id: String },
     Rewind { id: String },
+    Restart { id: String },
 }
 
 impl Route {
@@ -50,7 +51,8 @@ impl Route {
             ("POST", ["instances", _, "suspend"]) => Self::Suspend { id: segment(1) },
             ("POST", ["instances", _, "resume"]) => Self::Resume { id: segment(1) },
             ("POST", ["instances", _, "rewind"]) => Self::Rewind { id: segment(1) },
-            // Not served yet: POST instances/{id}/restart, and all of entities.
+            ("POST", ["instances", _, "restart"]) => Self::Restart { id: segment(1) },
+            // Not served yet: all of entities.
             _ => return None,
         })
     }
@@ -64,6 +66,7 @@ impl Route {
             Self::Suspend { .. } => Action::Suspend,
             Self::Resume { .. } => Action::Resume,
             Self::Rewind { .. } => Action::Rewind,
+            Self::Restart { .. } => Action::Restart,
             Self::List => Action::List,
             Self::Purge { .. } | Self::PurgeAll => Action::Purge,
             Self::Describe => Action::Describe,
@@ -80,7 +83,8 @@ impl Route {
             | Self::Resume { id }
             | Self::Purge { id }
             | Self::Events { id }
-            | Self::Rewind { id } => Some(id),
+            | Self::Rewind { id }
+            | Self::Restart { id } => Some(id),
             Self::List | Self::PurgeAll | Self::Describe => None,
         }
     }
@@ -98,7 +102,8 @@ impl Route {
             | Self::PurgeAll
             | Self::Describe
             | Self::Events { .. }
-            | Self::Rewind { .. } => None,
+            | Self::Rewind { .. }
+            | Self::Restart { .. } => None,
         }
     }
 }
@@ -127,9 +132,10 @@ mod tests {
             Route::Describe => 10,
             Route::Events { .. } => 11,
             Route::Rewind { .. } => 12,
+            Route::Restart { .. } => 13,
         }
     }
-    const ROUTES: u8 = 13;
+    const ROUTES: u8 = 14;
 
     /// Every route is described, and what is described is a route.
     #[test]

@@ -181,6 +181,7 @@ async fn exactly_the_allowed_cells_succeed() {
             (Actions::SUSPEND, Method::POST, "/instances/{id}/suspend"),
             (Actions::RESUME, Method::POST, "/instances/{id}/resume"),
             (Actions::REWIND, Method::POST, "/instances/{id}/rewind"),
+            (Actions::RESTART, Method::POST, "/instances/{id}/restart"),
             (Actions::LIST, Method::GET, "/instances"),
             (Actions::DESCRIBE, Method::GET, "/openapi.json"),
             (Actions::PURGE, Method::DELETE, "/instances/{id}"),
@@ -218,7 +219,7 @@ async fn exactly_the_allowed_cells_succeed() {
             }
         }
     }
-    assert_eq!(cells, 9 * 12 * 21);
+    assert_eq!(cells, 9 * 13 * 21);
 }
 
 fn action_name(action: Actions) -> &'static str {
@@ -229,6 +230,7 @@ fn action_name(action: Actions) -> &'static str {
         Actions::SUSPEND => "suspend",
         Actions::RESUME => "resume",
         Actions::REWIND => "rewind",
+        Actions::RESTART => "restart",
         Actions::LIST => "list",
         Actions::DESCRIBE => "describe",
         Actions::PURGE => "purge",
@@ -290,6 +292,7 @@ fn bits(action: Actions) -> u16 {
         Actions::SUSPEND => 1 << 7,
         Actions::RESUME => 1 << 8,
         Actions::REWIND => 1 << 9,
+        Actions::RESTART => 1 << 10,
         Actions::PURGE | ALL_ENDED => 1 << 11,
         Actions::LIST => 1 << 12,
         Actions::DESCRIBE => 1 << 13,

@@ -11,6 +11,7 @@ mod listing;
 mod mounted;
 mod paths;
 mod poison;
+mod restart;
 mod served;
 mod unavailable;
 mod waiting;

@@ -105,6 +105,7 @@ async fn a_wrong_method_is_404_and_no_header_changes_the_method() {
         ("/instances/w/suspend", "POST"),
         ("/instances/w/resume", "POST"),
         ("/instances/w/rewind", "POST"),
+        ("/instances/w/restart", "POST"),
     ];
     let methods = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get",

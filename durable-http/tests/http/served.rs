@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 
 use crate::world::{KEY, world_with};
 
-const ROUTES: [(Method, &str, &str, Actions); 12] = [
+const ROUTES: [(Method, &str, &str, Actions); 13] = [
     (Method::POST, "/orchestrators/echo", "1", Actions::START),
     (Method::GET, "/instances/w", "", Actions::STATUS),
     (Method::GET, "/instances/w/events", "", Actions::STATUS),
@@ -22,6 +22,7 @@ const ROUTES: [(Method, &str, &str, Actions); 12] = [
     (Method::POST, "/instances/w/suspend", "", Actions::SUSPEND),
     (Method::POST, "/instances/w/resume", "", Actions::RESUME),
     (Method::POST, "/instances/w/rewind", "", Actions::REWIND),
+    (Method::POST, "/instances/w/restart", "", Actions::RESTART),
     (
         Method::POST,
         "/instances/w/terminate",
@@ -48,6 +49,7 @@ async fn what_is_not_served_is_not_there_for_anybody() {
         Action::Suspend,
         Action::Resume,
         Action::Rewind,
+        Action::Restart,
         Action::Terminate,
         Action::Purge,
     ] {
