@@ -15,6 +15,8 @@ what is counted, in each of --concurrency places one after the other:
   events           round trips: start, raise the event that is waited for, wait for the end
   children         children that a parent calls at once (--width 10)
   retry            attempts of an activity that fails but for the last time (--attempts 4)
+  http             orchestrations as in `hello`, each a request that waits for the end; before that, on
+                   64 connections at most, reads of the status beside a constant of the same server
   continue_as_new  rounds: one activity, then anew
 
 what is measured once:
@@ -53,6 +55,7 @@ pub(crate) enum Workload {
     Sleepers,
     Replay,
     Manage,
+    Http,
 }
 
 impl Workload {
@@ -69,6 +72,7 @@ impl Workload {
             "sleepers" => Self::Sleepers,
             "replay" => Self::Replay,
             "manage" => Self::Manage,
+            "http" => Self::Http,
             _ => return None,
         })
     }

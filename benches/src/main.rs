@@ -74,6 +74,7 @@ async fn report(workload: Workload, args: &Args) -> Result<Report, Box<dyn std::
         Workload::ContinueAsNew => workloads::continue_as_new::run(args).await?,
         Workload::Rounds => workloads::rounds::run(args).await?,
         Workload::Manage => workloads::manage::run(args).await?,
+        Workload::Http => workloads::http::run(args).await?,
         Workload::Sleepers => workloads::sleepers::run(args).await?,
         // It has no limit beside it.
         Workload::Replay => return Err("replay has a line of its own".into()),

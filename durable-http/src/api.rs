@@ -13,9 +13,8 @@ use crate::body::Limits;
 use crate::builder::HttpApiBuilder;
 use crate::error::ApiError;
 use crate::links::{Base, Grant, InstanceLinks};
-use crate::response::{
-    CheckStatusResponse, ResponseBody, StatusResponse, WaitResponse, whole_seconds,
-};
+use crate::own_routes::{CheckStatusResponse, StatusResponse, WaitResponse};
+use crate::response::{ResponseBody, whole_seconds};
 use crate::routes::BasePath;
 
 /// The management API of a hub, as a `tower` service; see the [crate](crate). Cheap to clone.

@@ -89,6 +89,7 @@ mod models;
 #[cfg(feature = "client")]
 #[allow(dead_code, reason = "what sends requests comes next")]
 mod outbound;
+mod own_routes;
 mod query;
 mod response;
 mod routes;
@@ -100,7 +101,8 @@ pub use builder::{BuildError, HttpApiBuilder};
 pub use layer::{HttpApiLayer, HttpApiMiddleware};
 pub use lenient::Lenient;
 pub use links::path_segment;
-pub use response::{CheckStatusResponse, ResponseBody, StatusResponse, WaitResponse};
+pub use own_routes::{CheckStatusResponse, StatusResponse, WaitResponse};
+pub use response::ResponseBody;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

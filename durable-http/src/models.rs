@@ -130,10 +130,9 @@ pub(crate) fn raw(text: &str) -> Box<RawValue> {
 
 /// `2026-11-21T08:41:23Z`: whole seconds, cut off.
 fn time(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time)
-        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
+    let time = jiff::Timestamp::try_from(time).map(jiff::Timestamp::as_second);
+    let seconds = time.and_then(jiff::Timestamp::from_second);
+    seconds.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
 /// Where an instance that was started can be watched and steered, in the order of the original; what

@@ -7,6 +7,7 @@ pub(crate) mod continue_as_new;
 pub(crate) mod events;
 pub(crate) mod fanout;
 pub(crate) mod hello;
+pub(crate) mod http;
 pub(crate) mod manage;
 pub(crate) mod replay;
 pub(crate) mod retry;

@@ -35,6 +35,8 @@ pub enum Action {
     List,
     /// See what can be asked for: the API's own description.
     Describe,
+    /// Try again what stops it.
+    Retry,
 }
 
 /// A set of [`Action`]s.
@@ -80,8 +82,10 @@ impl Actions {
     pub const LIST: Self = Self::one(Action::List);
     /// [`Action::Describe`].
     pub const DESCRIBE: Self = Self::one(Action::Describe);
+    /// [`Action::Retry`].
+    pub const RETRY: Self = Self::one(Action::Retry);
     /// All of them.
-    pub const ALL: Self = Self((1 << (Action::Describe as u16 + 1)) - 1);
+    pub const ALL: Self = Self((1 << (Action::Retry as u16 + 1)) - 1);
 
     const fn one(action: Action) -> Self {
         Self(1 << action as u16)
@@ -125,6 +129,7 @@ mod tests {
         assert_eq!(Actions::START.bits(), 1);
         assert_eq!((Actions::STATUS | Actions::OUTPUT).bits(), 0b1010);
         assert_eq!(Actions::TERMINATE.bits(), 1 << 6);
-        assert_eq!(Actions::ALL.bits(), (1 << 14) - 1);
+        assert_eq!(Actions::RETRY.bits(), 1 << 14);
+        assert_eq!(Actions::ALL.bits(), (1 << 15) - 1);
     }
 }

@@ -89,6 +89,7 @@ async fn permitted(
         Route::Resume { id } => steer::resume(exchange, &id).await,
         Route::Rewind { id } => steer::rewind(exchange, &id).await,
         Route::Restart { id } => restart::restart(exchange, &id).await,
+        Route::Retry { id } => steer::retry(exchange, &id).await,
         Route::List => list::list(exchange).await,
         Route::Purge { id } => purge::one(exchange, &id).await,
         Route::PurgeAll => purge::all(exchange).await,

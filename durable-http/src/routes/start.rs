@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use durable_core::{IdReusePolicy, InstanceId, OrchestrationStatus};
+use durable_core::{IdReusePolicy, InstanceId, OrchestrationStatus, StatusDetail};
 use http::Response;
 
 use super::exchange::Exchange;
@@ -60,16 +60,16 @@ pub(super) async fn started(
     id: &InstanceId,
     timeout: Option<Duration>,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    // Before it can be gone.
-    let links = links_for(&exchange, id).await?;
-    let Some(timeout) = timeout else {
-        return Ok(links);
-    };
-    let output = exchange.may(Action::Output, Some(id.as_str())).await;
-    match wait::end_of(&exchange, id, timeout).await {
-        Some(status) if output => Ok(ended(&exchange, &status).await),
-        Some(_) | None => Ok(links),
+    // Before it can be gone, or another one of that id be there.
+    let grant = grant(&exchange, id).await?;
+    if let Some(timeout) = timeout
+        && let Some(status) = wait::end_of(&exchange, id, timeout).await
+        && exchange.may(Action::Output, Some(id.as_str())).await
+    {
+        return Ok(ended(&exchange, &status).await);
     }
+    let root = exchange.api.root(Some(exchange.parts));
+    Ok(InstanceLinks::new(&root, id, grant).check_status_response(LinkOptions::default()))
 }
 
 /// What has ended while its start was answered.
@@ -84,18 +84,12 @@ async fn ended(exchange: &Exchange<'_>, status: &OrchestrationStatus) -> Respons
 }
 
 /// Whoever has an admin key is given signed links, so that the key itself can stay where it is.
-async fn links_for(
-    exchange: &Exchange<'_>,
-    id: &InstanceId,
-) -> Result<Response<ResponseBody>, ApiError> {
-    let (api, parts) = (exchange.api, Some(exchange.parts));
-    if matches!(exchange.caller, Caller::Admin)
-        && let Some(status) = api.client().status(id).await?
-    {
-        return Ok(api
-            .links(parts, &status)
-            .check_status_response(LinkOptions::default()));
+async fn grant<'a>(exchange: &Exchange<'a>, id: &InstanceId) -> Result<Grant<'a>, ApiError> {
+    if !matches!(exchange.caller, Caller::Admin) {
+        return Ok(Grant::Plain);
     }
-    let links = InstanceLinks::new(&api.root(parts), id, Grant::Plain);
-    Ok(links.check_status_response(LinkOptions::default()))
+    let api = exchange.api;
+    let status = api.client().status_with(id, StatusDetail::NONE).await?;
+    let signer = &api.inner().rules.signer;
+    Ok(status.map_or(Grant::Plain, |status| Grant::signed(signer, &status)))
 }

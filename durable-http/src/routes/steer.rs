@@ -1,5 +1,5 @@
 //! What is done to an instance that runs: `POST instances/{id}/raiseEvent/{name}`,
-//! `POST instances/{id}/terminate`, `suspend` and `resume`; and to one that has failed: `rewind`.
+//! `POST instances/{id}/terminate`, `suspend`, `resume` and `retry`; and to one that has failed: `rewind`.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode};
@@ -57,6 +57,16 @@ pub(super) async fn resume(
 ) -> Result<Response<ResponseBody>, ApiError> {
     running(&exchange, id).await?;
     exchange.api.client().resume(id).await?;
+    Ok(empty(StatusCode::ACCEPTED))
+}
+
+/// Of ours, for one that is stopped by a problem; one that is not is left as it is.
+pub(super) async fn retry(
+    exchange: Exchange<'_>,
+    id: &str,
+) -> Result<Response<ResponseBody>, ApiError> {
+    running(&exchange, id).await?;
+    exchange.api.client().retry(id).await?;
     Ok(empty(StatusCode::ACCEPTED))
 }
 

@@ -20,6 +20,7 @@ pub(super) enum Route {
     Events { id: String },
     Rewind { id: String },
     Restart { id: String },
+    Retry { id: String },
 }
 
 impl Route {
@@ -52,6 +53,7 @@ impl Route {
             ("POST", ["instances", _, "resume"]) => Self::Resume { id: segment(1) },
             ("POST", ["instances", _, "rewind"]) => Self::Rewind { id: segment(1) },
             ("POST", ["instances", _, "restart"]) => Self::Restart { id: segment(1) },
+            ("POST", ["instances", _, "retry"]) => Self::Retry { id: segment(1) },
             // Not served yet: all of entities.
             _ => return None,
         })
@@ -67,6 +69,7 @@ impl Route {
             Self::Resume { .. } => Action::Resume,
             Self::Rewind { .. } => Action::Rewind,
             Self::Restart { .. } => Action::Restart,
+            Self::Retry { .. } => Action::Retry,
             Self::List => Action::List,
             Self::Purge { .. } | Self::PurgeAll => Action::Purge,
             Self::Describe => Action::Describe,
@@ -84,7 +87,8 @@ impl Route {
             | Self::Purge { id }
             | Self::Events { id }
             | Self::Rewind { id }
-            | Self::Restart { id } => Some(id),
+            | Self::Restart { id }
+            | Self::Retry { id } => Some(id),
             Self::List | Self::PurgeAll | Self::Describe => None,
         }
     }
@@ -103,7 +107,8 @@ impl Route {
             | Self::Describe
             | Self::Events { .. }
             | Self::Rewind { .. }
-            | Self::Restart { .. } => None,
+            | Self::Restart { .. }
+            | Self::Retry { .. } => None,
         }
     }
 }
@@ -133,9 +138,10 @@ mod tests {
             Route::Events { .. } => 11,
             Route::Rewind { .. } => 12,
             Route::Restart { .. } => 13,
+            Route::Retry { .. } => 14,
         }
     }
-    const ROUTES: u8 = 14;
+    const ROUTES: u8 = 15;
 
     /// Every route is described, and what is described is a route.
     #[test]

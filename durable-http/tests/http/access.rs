@@ -182,6 +182,7 @@ async fn exactly_the_allowed_cells_succeed() {
             (Actions::RESUME, Method::POST, "/instances/{id}/resume"),
             (Actions::REWIND, Method::POST, "/instances/{id}/rewind"),
             (Actions::RESTART, Method::POST, "/instances/{id}/restart"),
+            (Actions::RETRY, Method::POST, "/instances/{id}/retry"),
             (Actions::LIST, Method::GET, "/instances"),
             (Actions::DESCRIBE, Method::GET, "/openapi.json"),
             (Actions::PURGE, Method::DELETE, "/instances/{id}"),
@@ -219,7 +220,7 @@ async fn exactly_the_allowed_cells_succeed() {
             }
         }
     }
-    assert_eq!(cells, 9 * 13 * 21);
+    assert_eq!(cells, 9 * 14 * 21);
 }
 
 fn action_name(action: Actions) -> &'static str {
@@ -231,6 +232,7 @@ fn action_name(action: Actions) -> &'static str {
         Actions::RESUME => "resume",
         Actions::REWIND => "rewind",
         Actions::RESTART => "restart",
+        Actions::RETRY => "retry",
         Actions::LIST => "list",
         Actions::DESCRIBE => "describe",
         Actions::PURGE => "purge",
@@ -296,12 +298,13 @@ fn bits(action: Actions) -> u16 {
         Actions::PURGE | ALL_ENDED => 1 << 11,
         Actions::LIST => 1 << 12,
         Actions::DESCRIBE => 1 << 13,
+        Actions::RETRY => 1 << 14,
         _ => 1 << 6,
     }
 }
 
 fn bits_of(_all: Actions) -> u16 {
-    (1 << 14) - 1
+    (1 << 15) - 1
 }
 
 fn encode(text: &str) -> String {

@@ -22,6 +22,7 @@ const WORDS: &[&str] = &[
     "suspend",
     "resume",
     "rewind",
+    "retry",
     "restart",
     "entities",
     "openapi.json",

@@ -106,6 +106,7 @@ async fn a_wrong_method_is_404_and_no_header_changes_the_method() {
         ("/instances/w/resume", "POST"),
         ("/instances/w/rewind", "POST"),
         ("/instances/w/restart", "POST"),
+        ("/instances/w/retry", "POST"),
     ];
     let methods = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get",

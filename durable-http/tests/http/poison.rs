@@ -5,12 +5,12 @@ use std::time::Duration;
 use durable_core::testing::TestHub;
 use durable_core::{ActivityError, NoError, OrchestrationContext, activity, orchestrator};
 use durable_http::HttpApi;
-use http::Request;
+use http::{Method, Request};
 use http_body_util::Empty;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::world::{KEY, look};
+use crate::world::{KEY, Reply, look};
 
 #[activity]
 async fn fatal() {
@@ -22,12 +22,24 @@ async fn doomed(ctx: OrchestrationContext) -> Result<(), ActivityError<NoError>>
     ctx.call_activity::<fatal>(()).await
 }
 
-async fn shown(api: &HttpApi) -> Value {
-    let request = Request::get("/instances/d").header("x-functions-key", KEY);
+async fn ask(api: &HttpApi, method: Method, uri: &str) -> Reply {
+    let request = Request::builder().method(method).uri(uri);
+    let request = request.header("x-functions-key", KEY);
     let request = request.body(Empty::<bytes::Bytes>::new());
     let request = request.expect("a request");
     let answer = api.clone().oneshot(request).await;
-    look(answer.expect("never an error")).await.json()
+    look(answer.expect("never an error")).await
+}
+
+async fn shown(api: &HttpApi) -> Value {
+    ask(api, Method::GET, "/instances/d").await.json()
+}
+
+/// Tries again what stops an instance: a status code, without a body.
+async fn retry(api: &HttpApi, id: &str) -> u16 {
+    let reply = ask(api, Method::POST, &format!("/instances/{id}/retry")).await;
+    assert_eq!(reply.text, "");
+    reply.status.as_u16()
 }
 
 #[tokio::test]
@@ -58,9 +70,11 @@ async fn an_activity_that_the_process_dies_of_shows_as_a_problem_until_it_is_tri
         assert!(report.contains(part), "no `{part}` in {report}");
     }
     hub.mock::<fatal>(|()| Ok(()));
-    hub.client().retry("d").await.expect("an instance");
+    assert_eq!(retry(&api, "d").await, 202);
     hub.client().wait_for_completion("d").await.expect("a hub");
     let body = shown(&api).await;
     assert_eq!(body["runtimeStatus"], "Completed");
     assert!(body.get("problem").is_none(), "{body}");
+    assert_eq!(retry(&api, "d").await, 410);
+    assert_eq!(retry(&api, "none").await, 404);
 }

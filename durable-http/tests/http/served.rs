@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 
 use crate::world::{KEY, world_with};
 
-const ROUTES: [(Method, &str, &str, Actions); 13] = [
+const ROUTES: [(Method, &str, &str, Actions); 14] = [
     (Method::POST, "/orchestrators/echo", "1", Actions::START),
     (Method::GET, "/instances/w", "", Actions::STATUS),
     (Method::GET, "/instances/w/events", "", Actions::STATUS),
@@ -23,6 +23,7 @@ const ROUTES: [(Method, &str, &str, Actions); 13] = [
     (Method::POST, "/instances/w/resume", "", Actions::RESUME),
     (Method::POST, "/instances/w/rewind", "", Actions::REWIND),
     (Method::POST, "/instances/w/restart", "", Actions::RESTART),
+    (Method::POST, "/instances/w/retry", "", Actions::RETRY),
     (
         Method::POST,
         "/instances/w/terminate",
@@ -50,6 +51,7 @@ async fn what_is_not_served_is_not_there_for_anybody() {
         Action::Resume,
         Action::Rewind,
         Action::Restart,
+        Action::Retry,
         Action::Terminate,
         Action::Purge,
     ] {
