@@ -4,12 +4,12 @@ use std::fmt;
 
 use subtle::{Choice, ConstantTimeEq};
 
-use super::mac::mac;
+use super::mac::Mac;
 
 /// The digests of the admin keys. The keys themselves are not kept.
 #[derive(Clone)]
 pub(crate) struct AdminKeys {
-    digest_key: [u8; 32],
+    mac: Mac,
     digests: Vec<[u8; 32]>,
 }
 
@@ -18,11 +18,9 @@ impl AdminKeys {
     pub(crate) const MIN_LEN: usize = 16;
 
     pub(crate) fn new(digest_key: [u8; 32], keys: &[Vec<u8>]) -> Self {
-        let digests = keys.iter().map(|key| mac(&digest_key, key)).collect();
-        Self {
-            digest_key,
-            digests,
-        }
+        let mac = Mac::new(digest_key);
+        let digests = keys.iter().map(|key| mac.of(key)).collect();
+        Self { mac, digests }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -31,7 +29,7 @@ impl AdminKeys {
 
     /// Whether `given` is one of the keys. Takes the same time whichever it is, and if it is none.
     pub(super) fn contain(&self, given: &[u8]) -> bool {
-        let given = mac(&self.digest_key, given);
+        let given = self.mac.of(given);
         let mut found = Choice::from(0);
         for key in &self.digests {
             found |= key.ct_eq(&given);

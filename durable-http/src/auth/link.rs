@@ -1,6 +1,5 @@
 //! Links: what a URL permits that carries its own permission.
 
-use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -9,7 +8,7 @@ use durable_core::InstanceId;
 use subtle::ConstantTimeEq;
 
 use super::actions::{Action, Actions};
-use super::mac::mac;
+use super::mac::Mac;
 
 /// What every link's credential begins with.
 pub(crate) const PREFIX: &str = "dl1.";
@@ -53,14 +52,14 @@ impl Claims {
 }
 
 /// Signs links and knows its own again.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Signer {
-    key: [u8; 32],
+    mac: Mac,
 }
 
 impl Signer {
     pub(crate) fn new(key: [u8; 32]) -> Self {
-        Self { key }
+        Self { mac: Mac::new(key) }
     }
 
     /// The credential for `claims`: `dl1.<claims>.<mac>`.
@@ -73,7 +72,7 @@ impl Signer {
             claims.expires,
         ]);
         let signed = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(json.to_string()));
-        let mac = URL_SAFE_NO_PAD.encode(mac(&self.key, signed.as_bytes()));
+        let mac = URL_SAFE_NO_PAD.encode(self.mac.of(signed.as_bytes()));
         format!("{signed}.{mac}")
     }
 
@@ -81,7 +80,7 @@ impl Signer {
     pub(crate) fn verify(&self, code: &str) -> Option<Claims> {
         let (signed, given) = code.rsplit_once('.')?;
         let given = URL_SAFE_NO_PAD.decode(given).ok()?;
-        if !bool::from(mac(&self.key, signed.as_bytes()).ct_eq(given.as_slice())) {
+        if !bool::from(self.mac.of(signed.as_bytes()).ct_eq(given.as_slice())) {
             return None;
         }
         let json = URL_SAFE_NO_PAD.decode(signed.strip_prefix(PREFIX)?).ok()?;
@@ -94,11 +93,5 @@ impl Signer {
             expires,
         };
         (key == KEY_ID).then_some(claims)
-    }
-}
-
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signer")
     }
 }

@@ -1,15 +1,34 @@
 //! Keyed digests.
 
-use hmac::{Hmac, KeyInit, Mac};
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
-/// HMAC-SHA-256 of `text`.
-pub(super) fn mac(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
-    // HMAC pads a short key with zeros to the hash's block.
-    let mut block = [0; 64];
-    block[..key.len()].copy_from_slice(key);
-    let mac = Hmac::<Sha256>::new(&block.into()).chain_update(text);
-    mac.finalize().into_bytes().into()
+/// HMAC-SHA-256 under one key, which is worked in once.
+#[derive(Clone)]
+pub(super) struct Mac(Hmac<Sha256>);
+
+impl Mac {
+    pub(super) fn new(key: [u8; 32]) -> Self {
+        // HMAC pads a short key with zeros to the hash's block.
+        let mut block = [0; 64];
+        block[..key.len()].copy_from_slice(&key);
+        Self(Hmac::new(&block.into()))
+    }
+
+    /// The digest of `text`.
+    pub(super) fn of(&self, text: &[u8]) -> [u8; 32] {
+        let mac = self.0.clone().chain_update(text);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mac")
+    }
 }
 
 #[cfg(test)]
@@ -20,7 +39,7 @@ mod tests {
     #[test]
     fn the_digest_is_hmac_sha_256() {
         let expected = 0x198a_607e_b44b_fbc6_9903_a0f1_cf2b_bdc5_u128;
-        let digest = mac(&[0x0b; 32], b"Hi There");
+        let digest = Mac::new([0x0b; 32]).of(b"Hi There");
         assert_eq!(digest[..16], expected.to_be_bytes());
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<ResponseBody>, ApiError> {
     let segments = path::split(parts.uri.path());
     let rest = api.inner().base_path.strip(&segments).unwrap_or(&segments);
-    let decoded: Option<Vec<String>> = rest.iter().map(|segment| path::decode(segment)).collect();
+    let decoded: Option<Vec<_>> = rest.iter().map(|segment| path::decode(segment)).collect();
     let Some(decoded) = decoded else {
         return Err(ApiError::BadRequest(
             "the path is not encoded well".to_owned(),

@@ -1,5 +1,7 @@
 //! Paths: split first, then each segment decoded once.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use crate::builder::is_path;
@@ -18,7 +20,9 @@ impl BasePath {
         if !text.is_empty() && !is_path(text) {
             return None;
         }
-        let segments = split(text).into_iter().map(decode).collect::<Option<_>>()?;
+        let decoded = split(text).into_iter().map(decode);
+        let segments = decoded.map(|segment| segment.map(Cow::into_owned));
+        let segments = segments.collect::<Option<_>>()?;
         Some(Self {
             text: text.to_owned(),
             segments,
@@ -49,7 +53,7 @@ pub(super) fn split(path: &str) -> Vec<&str> {
 }
 
 /// A segment's text; `None` if it is not encoded well, not UTF-8, or has a control character.
-pub(super) fn decode(segment: &str) -> Option<String> {
+pub(super) fn decode(segment: &str) -> Option<Cow<'_, str>> {
     let mut escapes = segment.split('%').skip(1);
     let is_escape = |rest: &str| {
         let digits = rest.as_bytes().get(..2);
@@ -59,7 +63,7 @@ pub(super) fn decode(segment: &str) -> Option<String> {
         return None;
     }
     let text = percent_decode_str(segment).decode_utf8().ok()?;
-    (!text.chars().any(char::is_control)).then(|| text.into_owned())
+    (!text.chars().any(char::is_control)).then_some(text)
 }
 
 #[cfg(test)]

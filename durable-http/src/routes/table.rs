@@ -1,5 +1,7 @@
 //! The routing table.
 
+use std::borrow::Cow;
+
 use http::Method;
 
 use crate::auth::Action;
@@ -25,10 +27,10 @@ pub(super) enum Route {
 
 impl Route {
     /// The routing table. What is not in it, a wrong method included, is 404.
-    pub(super) fn find(method: &Method, segments: &[String]) -> Option<Self> {
-        let lower: Vec<String> = segments.iter().map(|text| text.to_lowercase()).collect();
-        let words: Vec<&str> = lower.iter().map(String::as_str).collect();
-        let segment = |at: usize| segments[at].clone();
+    pub(super) fn find(method: &Method, segments: &[Cow<'_, str>]) -> Option<Self> {
+        let lower: Vec<Cow<'_, str>> = segments.iter().map(lower).collect();
+        let words: Vec<&str> = lower.iter().map(Cow::as_ref).collect();
+        let segment = |at: usize| segments[at].clone().into_owned();
         Some(match (method.as_str(), words.as_slice()) {
             ("POST", ["orchestrators", _]) => Self::Start {
                 name: segment(1),
@@ -113,6 +115,15 @@ impl Route {
     }
 }
 
+/// As the words of a path are compared.
+fn lower<'a>(text: &'a Cow<'_, str>) -> Cow<'a, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -149,7 +160,7 @@ mod tests {
         let document: Value = serde_json::from_str(super::super::describe::DOCUMENT).expect("JSON");
         let mut described = BTreeSet::new();
         for (path, operations) in document["paths"].as_object().expect("paths") {
-            let segments: Vec<_> = path.split('/').skip(1).map(str::to_owned).collect();
+            let segments: Vec<_> = path.split('/').skip(1).map(Cow::Borrowed).collect();
             for method in ["get", "post", "put", "patch", "delete", "options"] {
                 let named = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
                 let route = Route::find(&named, &segments);
