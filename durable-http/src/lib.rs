@@ -71,6 +71,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! More, and with curl: the [guide](guide::http).
+//!
 //! Start reading at `routes/table.rs`, the routing table; who may do what is decided in `auth`; the only
 //! files that know a JSON key are `models` and `history`.
 
@@ -81,6 +83,7 @@ mod builder;
 mod clock;
 mod error;
 mod events;
+pub mod guide;
 mod history;
 mod layer;
 mod lenient;

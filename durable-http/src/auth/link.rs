@@ -64,16 +64,21 @@ impl Signer {
 
     /// The credential for `claims`: `dl1.<claims>.<mac>`.
     pub(crate) fn sign(&self, claims: &Claims) -> String {
-        let json = serde_json::json!([
-            KEY_ID,
-            claims.instance.as_str(),
-            claims.incarnation,
-            claims.actions.bits(),
-            claims.expires,
-        ]);
-        let signed = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(json.to_string()));
-        let mac = URL_SAFE_NO_PAD.encode(self.mac.of(signed.as_bytes()));
-        format!("{signed}.{mac}")
+        let Claims {
+            instance,
+            incarnation,
+            actions,
+            expires,
+        } = claims;
+        let claims = (KEY_ID, instance, incarnation, actions.bits(), expires);
+        // Numbers and a text can be written; nothing would be a link that opens nothing.
+        let json = serde_json::to_vec(&claims).unwrap_or_default();
+        let mut code = PREFIX.to_owned();
+        URL_SAFE_NO_PAD.encode_string(json, &mut code);
+        let mac = self.mac.of(code.as_bytes());
+        code.push('.');
+        URL_SAFE_NO_PAD.encode_string(mac, &mut code);
+        code
     }
 
     /// The claims of a credential, if it was signed here.
