@@ -59,7 +59,15 @@ pub(super) fn time(query: &Query, name: &str) -> Result<Option<SystemTime>, ApiE
     }
 }
 
+/// With zeros before the year if it has fewer than four digits: clients in Python leave them out.
 fn parse(text: &str) -> Option<SystemTime> {
+    let year = text.bytes().take_while(u8::is_ascii_digit).count();
+    let zeros = if year == 0 {
+        0
+    } else {
+        4_usize.saturating_sub(year)
+    };
+    let text = &format!("{}{text}", "0".repeat(zeros));
     let utc = || {
         let civil: DateTime = text.parse().ok()?;
         Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())

@@ -28,7 +28,7 @@ pub(super) enum Route {
 impl Route {
     /// The routing table. What is not in it, a wrong method included, is 404.
     pub(super) fn find(method: &Method, segments: &[Cow<'_, str>]) -> Option<Self> {
-        let lower: Vec<Cow<'_, str>> = segments.iter().map(lower).collect();
+        let lower: Vec<Cow<'_, str>> = segments.iter().map(|text| lower(text)).collect();
         let words: Vec<&str> = lower.iter().map(Cow::as_ref).collect();
         let segment = |at: usize| segments[at].clone().into_owned();
         Some(match (method.as_str(), words.as_slice()) {
@@ -116,7 +116,7 @@ impl Route {
 }
 
 /// As the words of a path are compared.
-fn lower<'a>(text: &'a Cow<'_, str>) -> Cow<'a, str> {
+fn lower(text: &str) -> Cow<'_, str> {
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(text.to_ascii_lowercase())
     } else {

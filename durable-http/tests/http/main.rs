@@ -2,6 +2,7 @@
 
 mod access;
 mod bodies;
+mod conformance;
 mod events;
 mod fuzz;
 mod helpers;
@@ -13,6 +14,7 @@ mod paths;
 mod poison;
 mod restart;
 mod served;
+mod threats;
 mod unavailable;
 mod waiting;
 mod wire;
