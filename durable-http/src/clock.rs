@@ -6,3 +6,9 @@ use std::time::SystemTime;
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }
+
+/// For what is kept for so long, whatever happens to the clock.
+#[cfg(feature = "client")]
+pub(crate) fn monotonic() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}

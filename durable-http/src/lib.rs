@@ -37,6 +37,13 @@
 //! [`check_status_response`](HttpApi::check_status_response) and
 //! [`wait_for_completion_or_check_status_response`](HttpApi::wait_for_completion_or_check_status_response).
 //!
+//! # Calls from orchestrators
+//!
+//! With the feature `client` an orchestrator calls other services: `ctx.call_http(..)`, of the trait
+//! `CallHttp`. An answer that is recorded is not asked for again, a service that answers 202 is polled
+//! until it is done, over restarts, tokens come from named sources and are never recorded, and only
+//! public addresses are reached unless the program allows more.
+//!
 //! # When the hub cannot do it
 //!
 //! A hub that was closed, whose store failed, or that has too much to do answers 503 with
@@ -80,6 +87,8 @@ mod api;
 mod auth;
 mod body;
 mod builder;
+#[cfg(feature = "client")]
+mod call;
 mod clock;
 mod error;
 mod events;
@@ -90,22 +99,34 @@ mod lenient;
 mod links;
 mod models;
 #[cfg(feature = "client")]
-#[allow(dead_code, reason = "what sends requests comes next")]
 mod outbound;
 mod own_routes;
 mod query;
 mod response;
 mod routes;
 mod service;
+#[cfg(feature = "client")]
+mod token;
 
 pub use api::HttpApi;
 pub use auth::{Access, Action, Actions, Verdict};
 pub use builder::{BuildError, HttpApiBuilder};
+#[cfg(feature = "client")]
+pub use call::{
+    CallHttp, HttpActivity, HttpAnswer, HttpCallError, HttpCaller, HttpCalls, HttpClient,
+    HttpRequest, HttpResponse,
+};
 pub use layer::{HttpApiLayer, HttpApiMiddleware};
 pub use lenient::Lenient;
 pub use links::path_segment;
+#[cfg(feature = "client")]
+pub use outbound::policy::{InvalidNetwork, OutboundPolicy};
 pub use own_routes::{CheckStatusResponse, StatusResponse, WaitResponse};
 pub use response::ResponseBody;
+#[cfg(feature = "client")]
+pub use token::{
+    AccessToken, ClientCredentials, ManagedIdentity, TokenAnswer, TokenError, TokenSource,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

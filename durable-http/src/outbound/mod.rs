@@ -1,4 +1,6 @@
 //! Sending requests: what `call_http` and the client for other services have in common.
 
+pub(crate) mod gate;
 pub(crate) mod pattern;
+pub(crate) mod policy;
 pub(crate) mod transport;

@@ -95,6 +95,11 @@ pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
 /// first request went, which what it carries was meant for; it never moves.
 pub(crate) fn withhold(headers: &mut HeaderMap, original: &Url, to: &Url) {
     headers.remove(FUNCTIONS_KEY);
+    withhold_from_others(headers, original, to);
+}
+
+/// Takes out of a request's headers what is a secret, unless `to` is the origin they were meant for.
+pub(crate) fn withhold_from_others(headers: &mut HeaderMap, original: &Url, to: &Url) {
     if same_origin(original, to) {
         return;
     }

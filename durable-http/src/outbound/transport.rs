@@ -10,10 +10,12 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
+
+use super::gate::Gate;
+use super::policy::{OutboundPolicy, Refused};
 
 /// Why there is no answer. Neither the URL nor anything that was sent is in the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +24,8 @@ pub(crate) enum TransportError {
     Tls(String),
     #[error("there is no connection: {0}")]
     Connect(String),
+    #[error(transparent)]
+    Refused(Refused),
     #[error("the connection broke off: {0}")]
     Broken(String),
     #[error("the answer has more than {limit} bytes")]
@@ -31,22 +35,23 @@ pub(crate) enum TransportError {
 /// A pool of connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<Gate>, Full<Bytes>>,
 }
 
 impl Transport {
-    /// One that connects to any address. It reads the certificates that this machine trusts
-    /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), so it is made once.
+    /// One that connects to any address.
     pub(crate) fn anywhere() -> Result<Self, TransportError> {
-        let mut tcp = HttpConnector::new();
-        // TLS is what comes around it.
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
+        Self::new(OutboundPolicy::everything())
+    }
+
+    /// One that connects to what `policy` admits. It reads the certificates that this machine trusts
+    /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), so it is made once.
+    pub(crate) fn new(policy: OutboundPolicy) -> Result<Self, TransportError> {
         let tls = HttpsConnectorBuilder::new().with_tls_config(trusting_this_machine()?);
-        let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
+        let connector = tls.https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .build(connector);
+            .build(connector.wrap_connector(Gate::new(policy)));
         Ok(Self { client })
     }
 
@@ -56,6 +61,9 @@ impl Transport {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, TransportError> {
         self.client.request(request).await.map_err(|error| {
+            if let Some(refused) = refusal(&error) {
+                return TransportError::Refused(refused);
+            }
             let text = causes(&error);
             if error.is_connect() {
                 TransportError::Connect(text)
@@ -97,6 +105,18 @@ fn trusting_this_machine() -> Result<ClientConfig, TransportError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| TransportError::Tls(error.to_string()))?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Whether it is the policy that is in the way.
+fn refusal(error: &(dyn Error + 'static)) -> Option<Refused> {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        if let Some(refused) = cause.downcast_ref::<Refused>() {
+            return Some(refused.clone());
+        }
+        error = cause.source();
+    }
+    None
 }
 
 /// An error's text and those of its causes.
