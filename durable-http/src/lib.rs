@@ -78,10 +78,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! More, and with curl: the [guide](guide::http).
+//! More, and with curl: the [guide](guide::http). With the feature `client` the module `client` asks this
+//! API from another process, or another service that speaks it.
 //!
 //! Start reading at `routes/table.rs`, the routing table; who may do what is decided in `auth`; the only
-//! files that know a JSON key are `models` and `history`.
+//! files that know a JSON key are `models` and `history`, and `client::models`, which reads them.
 
 mod api;
 mod auth;
@@ -89,6 +90,8 @@ mod body;
 mod builder;
 #[cfg(feature = "client")]
 mod call;
+#[cfg(feature = "client")]
+pub mod client;
 mod clock;
 mod error;
 mod events;

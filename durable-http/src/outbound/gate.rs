@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use std::vec;
 
 use http::Uri;
@@ -19,6 +20,8 @@ use super::policy::{OutboundPolicy, Refused};
 type BoxError = Box<dyn Error + Send + Sync>;
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 type Connector = HttpConnector<Lookup>;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to what the policy admits.
 #[derive(Clone, Debug)]
@@ -38,6 +41,8 @@ impl Gate {
         // TLS is what comes around it.
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        // All addresses of a host together: who says nothing does not use up the time of a request.
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         Self { tcp, policy }
     }
 }

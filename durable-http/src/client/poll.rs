@@ -1,0 +1,289 @@
+//! The asynchronous pattern of any service: it answers 202 and says where to look, until there is an end.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
+    TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use url::Url;
+
+use super::Client;
+use super::backoff::Backoff;
+use super::error::ClientError;
+use super::http::{Call, Http};
+use super::instance::Answer;
+use crate::clock;
+use crate::outbound::pattern;
+
+/// How many redirects in a row are followed.
+const MAX_REDIRECTS: u32 = 10;
+
+/// Looks at a URL, and wherever it says to look next, until the answer is not 202: await it. See
+/// [`UntilComplete`].
+///
+/// ```
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use durable_http::client::poll_until_complete;
+///
+/// let answer = poll_until_complete("https://jobs.example.com/status/7")
+///     .timeout(Duration::from_secs(3600))
+///     .await?;
+/// assert_eq!(answer.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+pub fn poll_until_complete(location: impl Into<String>) -> UntilComplete {
+    UntilComplete::new(Method::GET, location.into(), HeaderMap::new(), Bytes::new())
+}
+
+/// Sends a request, and if it is answered with 202, looks where that says, until the answer is not 202:
+/// await it. See [`UntilComplete`].
+///
+/// ```
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use durable_http::client::send_until_complete;
+///
+/// let request = http::Request::post("https://jobs.example.com/start")
+///     .header("content-type", "application/json")
+///     .body("{\"rows\": 1000}")?;
+/// let answer = send_until_complete(request).await?;
+/// println!("{}: {} bytes", answer.status(), answer.body().len());
+/// # Ok(())
+/// # }
+/// ```
+pub fn send_until_complete(request: Request<impl Into<Bytes>>) -> UntilComplete {
+    let (head, body) = request.into_parts();
+    UntilComplete::new(head.method, head.uri.to_string(), head.headers, body.into())
+}
+
+/// A request that is followed to its end, by the rules of the asynchronous pattern: await it. It comes to the
+/// final answer, whatever its status code is.
+///
+/// * 202: its `Location` is asked next, by GET, after as long as `Retry-After` says (seconds or a date; 1 second to 1
+///   hour). If it does not say, after 0.1 to 10 seconds, longer each time. Without a `Location` the same URL
+///   is asked again if it was asked by GET; else, and if it is nowhere that can be asked, the 202 is the final answer.
+/// * 429 and 503 with `Retry-After`: the same, later, if it was asked by GET.
+/// * Redirects are followed, ten in a row at most; never from https to http.
+/// * Headers go along to wherever has the scheme, host and port of the first URL; elsewhere credentials are left
+///   out. `x-functions-key` goes nowhere but with the first request.
+/// * A GET that gets no answer is sent again, a few times in a row.
+///
+/// # Errors
+///
+/// [`ClientError::NotEnded`] if the time is over; [`ClientError::Invalid`] if the URL is not absolute, or not of
+/// http or https; [`ClientError::Transport`], [`ClientError::TimedOut`], [`ClientError::AnswerTooLarge`]
+/// (16 MiB, unless a [client](Self::via) says otherwise); [`ClientError::InvalidAnswer`] of redirects without end.
+#[must_use = "nothing is sent until this is awaited"]
+pub struct UntilComplete {
+    method: Method,
+    url: String,
+    headers: Result<HeaderMap, ClientError>,
+    body: Bytes,
+    timeout: Option<Duration>,
+    poll_interval: Option<Duration>,
+    client: Option<Client>,
+}
+
+impl UntilComplete {
+    fn new(method: Method, url: String, headers: HeaderMap, body: Bytes) -> Self {
+        Self {
+            method,
+            url,
+            headers: Ok(headers),
+            body,
+            timeout: None,
+            poll_interval: None,
+            client: None,
+        }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        let name = HeaderName::from_bytes(name.as_ref()).ok();
+        let value = HeaderValue::from_bytes(value.as_ref()).ok();
+        if let (Ok(headers), Some(name), Some(value)) = (&mut self.headers, name, value) {
+            headers.append(name, value);
+        } else {
+            let what = "a header cannot be sent";
+            self.headers = Err(ClientError::Invalid { what });
+        }
+        self
+    }
+
+    /// How long all of it may take. Default: as long as it takes.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long to pause where a 202 does not say. Default: 0.1 to 10 seconds, longer each time.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = Some(interval);
+        self
+    }
+
+    /// Uses the connections and limits of a client, and completes a path with its host. Its key is not
+    /// sent. Default: connections of its own, and a client's default limits.
+    pub fn via(mut self, client: &Client) -> Self {
+        self.client = Some(client.clone());
+        self
+    }
+
+    async fn run(self) -> Result<Response<Bytes>, ClientError> {
+        let url = match &self.client {
+            Some(client) => client.base().resolve(&self.url),
+            None => self.url.as_str().into(),
+        };
+        let url = pattern::absolute(&url).map_err(|_| NOT_ABSOLUTE)?;
+        let http = match &self.client {
+            Some(client) => client.http().clone(),
+            None => Http::by_default()?,
+        };
+        let chase = Chase {
+            http,
+            method: self.method,
+            body: self.body,
+            headers: self.headers?,
+            original: url.clone(),
+            interval: self.poll_interval,
+            pauses: Backoff::up_to(Duration::from_secs(10)),
+        };
+        let Some(timeout) = self.timeout else {
+            return chase.run(url).await;
+        };
+        let answer = tokio::time::timeout(timeout, chase.run(url)).await;
+        answer.map_err(|_| ClientError::NotEnded)?
+    }
+}
+
+const NOT_ABSOLUTE: ClientError = ClientError::Invalid {
+    what: "it is not an absolute URL of http or https without a user's name in it",
+};
+
+impl IntoFuture for UntilComplete {
+    type Output = Result<Response<Bytes>, ClientError>;
+    type IntoFuture = Answer<Response<Bytes>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for UntilComplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UntilComplete")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The way from answer to answer.
+struct Chase {
+    http: Http,
+    method: Method,
+    body: Bytes,
+    headers: HeaderMap,
+    original: Url,
+    interval: Option<Duration>,
+    pauses: Backoff,
+}
+
+/// What an answer leads to.
+enum Step {
+    /// It is the last.
+    Final,
+    /// This is asked next, after so long.
+    Next(Url, Duration),
+}
+
+impl Chase {
+    async fn run(mut self, mut url: Url) -> Result<Response<Bytes>, ClientError> {
+        let mut redirects = 0;
+        loop {
+            let answer = self.ask(&url).await?;
+            let redirected = answer.status().is_redirection();
+            let step = if redirected {
+                self.redirect(&answer, &url)
+            } else {
+                self.poll(&answer, &url)
+            };
+            let Step::Next(next, pause) = step else {
+                return Ok(answer);
+            };
+            redirects = if redirected { redirects + 1 } else { 0 };
+            if redirects > MAX_REDIRECTS {
+                return Err(ClientError::not_understood("redirects without end"));
+            }
+            pattern::withhold(&mut self.headers, &self.original, &next);
+            url = next;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn ask(&self, url: &Url) -> Result<Response<Bytes>, ClientError> {
+        let call = Call {
+            method: self.method.clone(),
+            uri: url.as_str().parse().map_err(|_| NOT_ABSOLUTE)?,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            patience: Duration::ZERO,
+        };
+        self.http.ask(&call).await
+    }
+
+    /// From here on nothing is sent but questions.
+    fn only_look(&mut self) {
+        self.method = Method::GET;
+        self.body = Bytes::new();
+        for name in [
+            CONTENT_TYPE,
+            CONTENT_LENGTH,
+            CONTENT_ENCODING,
+            TRANSFER_ENCODING,
+        ] {
+            self.headers.remove(name);
+        }
+    }
+
+    fn redirect(&mut self, answer: &Response<Bytes>, asked: &Url) -> Step {
+        let Some(next) = pattern::location(answer.headers(), asked) else {
+            return Step::Final;
+        };
+        match answer.status() {
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => {
+                self.only_look();
+            }
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {}
+            _ => return Step::Final,
+        }
+        Step::Next(next, Duration::ZERO)
+    }
+
+    fn poll(&mut self, answer: &Response<Bytes>, asked: &Url) -> Step {
+        let headers = answer.headers();
+        let looked = self.method == Method::GET;
+        let next = match answer.status() {
+            StatusCode::ACCEPTED if headers.contains_key(LOCATION) => {
+                pattern::location(headers, asked)
+            }
+            StatusCode::ACCEPTED => looked.then(|| asked.clone()),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                let later = looked && headers.contains_key(RETRY_AFTER);
+                later.then(|| asked.clone())
+            }
+            _ => None,
+        };
+        let Some(next) = next else {
+            return Step::Final;
+        };
+        self.only_look();
+        let said = pattern::retry_after(headers, clock::now()).or(self.interval);
+        Step::Next(next, said.unwrap_or_else(|| self.pauses.pause()))
+    }
+}
