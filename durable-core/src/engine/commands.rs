@@ -81,6 +81,9 @@ impl<R: Answer> Engine<R> {
             .get(id)
             .and_then(|number| self.instances.get(number));
         if let Some(instance) = here {
+            if instance.is_unborn() {
+                return self.unborn.entry(instance.number()).or_default().push(want);
+            }
             let snapshot = instance.snapshot().only(want.detail());
             let number = instance.number();
             self.looked_at(Some((number, snapshot)), want);
@@ -88,6 +91,19 @@ impl<R: Answer> Engine<R> {
             self.looked_at(None, want);
         } else {
             self.fetch(Fetch::Glimpse(id.clone(), want.detail()), want);
+        }
+    }
+
+    /// Goes on with those that have looked at an instance before it was part of a commit.
+    pub(super) fn go_on_with_born(&mut self, number: InstanceNumber) {
+        let Some(wants) = self.unborn.remove(&number) else {
+            return;
+        };
+        let id = self.instances.get(&number).map(|it| it.header.id.clone());
+        for want in wants {
+            if let Some(id) = &id {
+                self.look_at(id, want);
+            }
         }
     }
 

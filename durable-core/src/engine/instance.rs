@@ -282,6 +282,12 @@ impl<R> Instance<R> {
         self.mailbox.iter().filter_map(call).collect()
     }
 
+    /// Whether its first turn, with which it is stored, is to come: it may be in any later commit, so
+    /// nobody is told of it.
+    pub(super) fn is_unborn(&self) -> bool {
+        self.stored.is_none() && self.standing.waits() && !planted!(TellOfUnborn)
+    }
+
     /// Whether everything about it is stored, so that it can leave memory once that is durable.
     pub(super) fn is_idle(&self) -> bool {
         !self.standing.waits() && self.mailbox.all_stored()

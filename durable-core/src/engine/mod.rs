@@ -198,6 +198,8 @@ pub(crate) struct Engine<R> {
     parked: BTreeMap<Fetch, Vec<Want<R>>>,
     fetches: VecDeque<Fetch>,
     fetching_timers: bool,
+    /// What waits for an instance to be part of a commit.
+    unborn: BTreeMap<InstanceNumber, Vec<Want<R>>>,
     /// Read in part so far.
     loading: BTreeMap<InstanceNumber, Loading<R>>,
     /// To be loaded because a worker has started.
@@ -332,6 +334,7 @@ impl<R: Answer> Engine<R> {
             parked: BTreeMap::new(),
             fetches: VecDeque::new(),
             fetching_timers: false,
+            unborn: BTreeMap::new(),
             loading: BTreeMap::new(),
             to_load: VecDeque::new(),
             leaving: VecDeque::new(),
@@ -659,6 +662,7 @@ impl<R: Answer> Engine<R> {
             self.to_load.push_back(number);
             self.nudge();
         }
+        self.go_on_with_born(number);
     }
 }
 

@@ -355,6 +355,10 @@ impl Auditor {
             // It was replaced since, for good.
             return;
         }
+        assert_eq!(
+            stored.number, read.header.number,
+            "{id}: the instance that was read is not durable"
+        );
         let rewound = self.ids.get(id).is_some_and(|known| known.rewound);
         assert!(
             is_no_earlier(stored.status, read.header.status, rewound),

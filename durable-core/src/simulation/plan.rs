@@ -305,11 +305,9 @@ impl Case {
         let free =
             |life: &Life| matches!(life.orders[..], [.., Order::Await, frees] if frees.frees());
         all.retain(|case| case.lives[..last(case)].iter().all(free));
-        // And only what has ended is purged, or replaced by what follows.
-        let sound = |life: &Life| !life.orders.iter().any(|order| order.frees()) || free(life);
-        all.retain(|case| case.lives.iter().all(sound));
-        let replaces = |order: &Order| matches!(order, Order::Replace(_));
-        all.retain(|case| !case.lives[last(case)].orders.iter().any(replaces));
+        // And only what has ended is purged or replaced, if another follows.
+        let frees = |life: &Life| life.orders.iter().any(|order| order.frees());
+        all.retain(|case| !frees(&case.lives[last(case)]));
         all
     }
 }

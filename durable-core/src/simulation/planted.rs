@@ -126,6 +126,8 @@ pub enum Planted {
     ReplaceEarly,
     /// Another instance than the one that is meant is replaced.
     ReplaceAnother,
+    /// An instance is shown before its first turn is part of a commit.
+    TellOfUnborn,
 }
 
 impl Planted {
@@ -189,6 +191,7 @@ impl Planted {
         Self::ReplaceApart,
         Self::ReplaceEarly,
         Self::ReplaceAnother,
+        Self::TellOfUnborn,
     ];
 }
 

@@ -18,8 +18,10 @@ pub(super) struct Sweep {
     /// Purges that were asked for and not answered.
     waiting: BTreeMap<u64, Child>,
     purged: BTreeSet<InstanceNumber>,
-    /// No start of a child was on its way when it began.
+    /// No child has begun meanwhile: none was on its way, and nothing was rewound.
     quiet: bool,
+    /// One of them goes on.
+    given_up: bool,
 }
 
 /// What it asks for.
@@ -44,12 +46,16 @@ impl Sweep {
             waiting: BTreeMap::new(),
             purged: BTreeSet::new(),
             quiet,
+            given_up: false,
         }
     }
 
     pub(super) fn go_on(&mut self, store: &Store) -> Result<Asks, StoreError> {
         if !self.waiting.is_empty() {
             return Ok(Asks::Nothing);
+        }
+        if self.given_up {
+            return Ok(Asks::Refused(self.ticket.clone()));
         }
         match self.family.next() {
             Some(Next::Find(find)) => self.family.found(store.children(&find)?),
@@ -75,16 +81,25 @@ impl Sweep {
         self.waiting.insert(ticket, child);
     }
 
-    /// Whether this answers one of its purges.
-    pub(super) fn answered(&mut self, ticket: u64, durable: &Store) -> bool {
-        let Some(child) = self.waiting.remove(&ticket) else {
-            return false;
-        };
+    /// Whose purge this answers, if it is one of its own.
+    pub(super) fn answered(&mut self, ticket: u64) -> Option<Child> {
+        self.waiting.remove(&ticket)
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.given_up = true;
+    }
+
+    /// Somebody is rewound, who may begin children.
+    pub(super) fn somebody_goes_on(&mut self) {
+        self.quiet = false;
+    }
+
+    pub(super) fn purged(&mut self, child: &Child, durable: &Store) {
         let there = durable.glimpse(&child.id).expect("reads");
         let same = there.is_some_and(|there| there.header.number == child.number);
         assert!(!same, "{}: its purge is not durable", child.id);
         self.purged.insert(child.number);
-        true
     }
 
     /// Nobody is a child of one that was purged.

@@ -869,13 +869,13 @@ impl World {
     /// The client's instance is purged with its children, every second time that it has ended.
     fn begin_sweep(&mut self, id: &InstanceId) -> Option<Ticket> {
         let process = self.process.as_ref()?;
-        if self.rng.bool() || !self.rewinds.is_empty() {
+        if self.rng.bool() {
             return None;
         }
         let fault = self.faults.pause();
         let glimpse = process.store.glimpse(id).expect("reads");
         let letters = process.store.recover().expect("reads").letters;
-        let quiet = process.is_idle() && letters.is_empty();
+        let quiet = process.is_idle() && letters.is_empty() && self.rewinds.is_empty();
         self.faults.set(fault);
         let header = glimpse?.header;
         if !header.status.is_terminal() {
@@ -967,8 +967,7 @@ impl World {
     /// Somebody has an instance that has failed go on; it may be the child of another.
     fn rewind(&mut self) {
         let Some(process) = &self.process else { return };
-        // Who purges a family looks first whether all of it has ended.
-        if self.figures.rewinds >= MOST_REWINDS || self.sweep.is_some() {
+        if self.figures.rewinds >= MOST_REWINDS {
             return;
         }
         let fault = self.faults.pause();
@@ -990,6 +989,9 @@ impl World {
         let id = failed[self.rng.usize(0..failed.len())].header.id.clone();
         self.figures.rewinds += 1;
         self.auditor.rewinding(&id);
+        if let Some(sweep) = &mut self.sweep {
+            sweep.somebody_goes_on();
+        }
         let reason = "mended".to_owned();
         let rewind = Command::Rewind {
             id: id.clone(),
@@ -1138,10 +1140,14 @@ impl World {
             return;
         }
         if let Some(sweep) = &mut self.sweep
-            && sweep.answered(ticket.number, durable)
+            && let Some(child) = sweep.answered(ticket.number)
         {
-            let fits = matches!(response, Response::Done | Response::NotFound);
-            return assert!(fits, "the purge of a child was answered {response:?}");
+            match response {
+                Response::Done | Response::NotFound => sweep.purged(&child, durable),
+                Response::NotEnded(_) if self.auditor.is_rewound(&child.id) => sweep.give_up(),
+                other => panic!("{}: its purge was answered {other:?}", child.id),
+            }
+            return;
         }
         if let Some(id) = self.following.remove(&ticket.number) {
             if let Some(follower) = self.followers.get_mut(&id) {

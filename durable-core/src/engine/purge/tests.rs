@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use crate::engine::driver::{self, Driver, id, request, status, terminate};
-use crate::engine::{Command, Response};
+use crate::engine::{Command, Config, Response};
 use crate::id::InstanceNumber;
 use crate::payload::Payload;
 use crate::store::kv::KvStore;
+use crate::store::kv::memory::MemoryKv;
 use crate::store::{InstanceKey, RuntimeStatus, Store};
 
 fn start(name: &str) -> Command {
@@ -166,6 +167,33 @@ fn assert_new_incarnation(driver: &mut Driver) {
     let reopened = KvStore::open(driver.kv.clone(), Path::new("memory")).unwrap();
     assert!(reopened.load(&by_number(1), usize::MAX).unwrap().is_some());
     assert_eq!(reopened.meta().purged, 1);
+}
+
+/// Its first turn is not part of the commit that is sealed next.
+#[test]
+fn what_is_told_of_an_instance_is_told_once_it_is_durable() {
+    let config = Config {
+        turns_per_commit: 1,
+        ..Config::default()
+    };
+    let later = |command| {
+        let mut driver = Driver::open(MemoryKv::default(), config);
+        driver.ask(start("a"));
+        driver.ask(start("b"));
+        driver.read();
+        driver.read();
+        let ticket = driver.ask(command);
+        assert!(driver.seal());
+        driver.commit();
+        let told = driver.answers.contains_key(&ticket);
+        let there = driver.store.glimpse(&id("b")).unwrap().is_some();
+        assert!(!told || there, "{:?}", driver.answers[&ticket]);
+        driver.finish();
+        driver.answer(ticket)
+    };
+    assert!(matches!(later(status("b")), Response::Status(_)));
+    assert!(matches!(later(purge("b")), Response::NotEnded(_)));
+    assert!(matches!(later(start("b")), Response::AlreadyExists(_)));
 }
 
 /// A crash before the purge is synced leaves the instance whole.
