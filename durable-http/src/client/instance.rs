@@ -104,6 +104,16 @@ impl Instance {
         self.post(&Verb::Rewind(reason)).await
     }
 
+    /// Has what stops it tried again, after it was mended: an activity that was not registered, for example. Services
+    /// of this crate can do that, others answer [`ClientError::NotFound`].
+    ///
+    /// # Errors
+    ///
+    /// As [`raise_event`](Self::raise_event); [`ClientError::NoLink`] of an instance that is known by its links.
+    pub async fn retry(&self) -> Result<(), ClientError> {
+        self.post(&Verb::Retry).await
+    }
+
     /// Starts its orchestrator once more with its input; await it. See [`RestartRequest`].
     pub fn restart(&self) -> RestartRequest {
         RestartRequest {

@@ -113,6 +113,7 @@ pub(super) enum Verb<'a> {
     Rewind(&'a str),
     Restart,
     Purge,
+    Retry,
 }
 
 /// How an instance is reached.
@@ -163,6 +164,7 @@ fn by_id(base: &Base, id: &str, verb: &Verb<'_>, pairs: Pairs) -> Result<Uri, Cl
         Verb::Resume(reason) => ("/resume".into(), Some(*reason)),
         Verb::Rewind(reason) => ("/rewind".into(), Some(*reason)),
         Verb::Restart => ("/restart".into(), None),
+        Verb::Retry => ("/retry".into(), None),
     };
     let reason = reason.filter(|reason| !reason.is_empty());
     let path = format!("/instances/{}{rest}", path_segment(id));
@@ -183,6 +185,8 @@ fn by_link(base: &Base, links: &Links, verb: &Verb<'_>, pairs: &Pairs) -> Result
         Verb::Rewind(reason) => (&links.rewind_post_uri, Some(("{text}", encoded(reason)))),
         Verb::Restart => (&links.restart_post_uri, None),
         Verb::Purge => (&links.purge_history_delete_uri, None),
+        // Services hand out none for this.
+        Verb::Retry => (&None, None),
     };
     let link = base.resolve(link.as_deref().ok_or(ClientError::NoLink)?);
     let link = match text {
@@ -210,7 +214,7 @@ fn event_segment(event: &str) -> Result<String, ClientError> {
 mod tests {
     use super::*;
 
-    const VERBS: [Verb<'_>; 9] = [
+    const VERBS: [Verb<'_>; 10] = [
         Verb::Status,
         Verb::Events,
         Verb::Raise("a/b?"),
@@ -220,6 +224,7 @@ mod tests {
         Verb::Rewind("é"),
         Verb::Restart,
         Verb::Purge,
+        Verb::Retry,
     ];
 
     #[test]
@@ -237,6 +242,7 @@ mod tests {
             "/rewind?taskHub=h&reason=%C3%A9",
             "/restart?taskHub=h",
             "?taskHub=h",
+            "/retry?taskHub=h",
         ]) {
             let url = target.url(&base, verb, Pairs::default()).expect("a URL");
             assert_eq!(url.to_string(), format!("{instance}{expected}"));

@@ -186,6 +186,37 @@ async fn what_has_failed_is_rewound() {
 }
 
 #[tokio::test]
+async fn what_has_ended_is_started_once_more_under_its_id_or_another() {
+    let served = anonymous().await;
+    let client = served.client();
+    let start = client.start("echo").id("e").input(&[7]);
+    start.wait(Duration::from_secs(60)).await.expect("an end");
+    let first = client.instance("e");
+    first.retry().await.expect_err("it has ended");
+    for same in [true, false] {
+        let again = first.restart().same_id(same).await.expect("a restart");
+        assert_eq!(again.id() == "e", same);
+        let ended = again.wait_for_completion().await.expect("an end");
+        assert_eq!(ended.output::<Vec<u32>>().expect("numbers"), Some(vec![7]));
+    }
+    let waits = client.start("wait").id("w").await.expect("a start");
+    let error = waits.restart().same_id(true).await.expect_err("it runs");
+    assert!(matches!(error, ClientError::Conflict { .. }), "{error:?}");
+    waits.retry().await.expect("nothing stops it");
+    let error = client.instance("none").restart().await.expect_err("none");
+    assert_eq!(error, ClientError::NotFound);
+
+    let again = client.start("wait").id("w2").await.expect("a start");
+    let by_links = served.by_links("w2").await;
+    assert_eq!(by_links.retry().await, Err(ClientError::NoLink));
+    again.raise_event("Go", &1).await.expect("an event");
+    again.wait_for_completion().await.expect("an end");
+    // The answer to a link has links again.
+    let third = by_links.restart().await;
+    assert!(third.is_ok(), "{third:?}");
+}
+
+#[tokio::test]
 async fn links_are_enough_for_one_instance() {
     let served = with_key().await;
     let admin = served.client_with(|client| client.key(KEY));
