@@ -14,6 +14,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// Opens every function of an app; it is for the request that it was given to.
 const FUNCTIONS_KEY: &str = "x-functions-key";
+/// Says which requests are the same one, also where it is sent on to; a key by its name only.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Words in the name of a header that is a secret, by habit.
 const SECRETS: [&str; 8] = [
     "auth",
@@ -117,8 +119,9 @@ pub(crate) fn withhold_from_others(headers: &mut HeaderMap, original: &Url, to: 
 
 /// Whether a header of this name may be a credential.
 pub(crate) fn is_secret(name: &HeaderName) -> bool {
+    let sounds_so = || SECRETS.iter().any(|word| name.as_str().contains(word));
     [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name)
-        || SECRETS.iter().any(|word| name.as_str().contains(word))
+        || name != IDEMPOTENCY_KEY && sounds_so()
 }
 
 #[cfg(test)]
@@ -255,6 +258,7 @@ mod tests {
             "x-auth-token",
             "x-functions-key",
             "accept",
+            "idempotency-key",
             "x-trace",
             "traceparent",
         ] {
@@ -273,15 +277,15 @@ mod tests {
         };
         assert_eq!(
             sent("https://b.test/x"),
-            ["accept", "traceparent", "x-trace"]
+            ["accept", "idempotency-key", "traceparent", "x-trace"]
         );
         assert_eq!(
             sent("http://a.test/x"),
-            ["accept", "traceparent", "x-trace"]
+            ["accept", "idempotency-key", "traceparent", "x-trace"]
         );
         let kept = sent("https://a.test:443/y");
         assert!(
-            kept.len() == 9 && !kept.contains(&FUNCTIONS_KEY.to_owned()),
+            kept.len() == 10 && !kept.contains(&FUNCTIONS_KEY.to_owned()),
             "{kept:?}"
         );
     }

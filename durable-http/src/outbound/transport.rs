@@ -17,6 +17,9 @@ use rustls::{ClientConfig, RootCertStore};
 use super::gate::Gate;
 use super::policy::{OutboundPolicy, Refused};
 
+/// How many connections to a host are kept that nobody uses; each for 90 seconds.
+const MAX_IDLE: usize = 64;
+
 /// Why there is no answer. Neither the URL nor anything that was sent is in the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TransportError {
@@ -51,6 +54,7 @@ impl Transport {
         let connector = tls.https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(MAX_IDLE)
             .build(connector.wrap_connector(Gate::new(policy)));
         Ok(Self { client })
     }

@@ -131,6 +131,16 @@ async fn a_connection_that_is_refused_or_breaks_off_is_an_error() {
         "{broken:?}"
     );
 
+    // What does not speak TLS is told nothing.
+    let plain = Stub::always(200, &[]).await;
+    let url = format!("https://127.0.0.1:{}/", plain.port);
+    let untold = error(calls(), HttpRequest::get(url)).await;
+    assert!(
+        matches!(untold, HttpCallError::Unreachable(_)),
+        "{untold:?}"
+    );
+    assert!(plain.seen().is_empty());
+
     let unknown = HttpRequest::get("http://no-such-host.invalid/");
     let unknown = error(calls(), unknown).await;
     assert!(
