@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The most headers that are sent. A map of them can only hold so many, and servers take fewer.
+const MAX_SENT: usize = 100;
+
 /// Names in lower case, each with its values in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields(BTreeMap<String, Vec<String>>);
@@ -43,6 +46,9 @@ impl Fields {
     /// As they are sent, or what is wrong with one of them.
     pub(super) fn to_headers(&self) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
+        if self.iter().nth(MAX_SENT).is_some() {
+            return Err(format!("there are more than {MAX_SENT} headers"));
+        }
         for (name, value) in self.iter() {
             let wrong = |what| format!("the {what} of the header `{}`", name.escape_default());
             let name: HeaderName = name.parse().map_err(|_| wrong("name"))?;

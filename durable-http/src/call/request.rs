@@ -124,7 +124,7 @@ impl HttpRequest {
     }
 
     /// Adds a header; one that is there already gets a further value. Those that belong to the
-    /// connection (`Host`, `Content-Length`, `Transfer-Encoding`, ..) cannot be sent.
+    /// connection (`Host`, `Content-Length`, `Transfer-Encoding`, ..) cannot be sent, and no more than 100 can.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<str>, value: impl Into<String>) -> Self {
         self.headers.add(name.as_ref(), value.into());

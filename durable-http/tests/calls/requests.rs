@@ -112,6 +112,9 @@ async fn a_request_that_breaks_a_rule_is_not_sent() {
     ] {
         cases.push(post().header(name, "1"));
     }
+    let many = (0..101).fold(get(), |request, n| request.header(format!("x-{n}"), "1"));
+    let repeated = (0..40_000).fold(get(), |request, _| request.header("x", "1"));
+    cases.extend([many, repeated]);
     for request in cases {
         let shown = format!("{request:?}");
         let error = error(calls(), request).await;
