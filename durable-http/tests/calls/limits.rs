@@ -56,7 +56,7 @@ async fn outcome(request: HttpRequest) -> ActivityError<HttpCallError> {
 async fn an_answer_or_a_body_that_never_comes_is_a_time_out() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", silent.local_addr().expect("an address"));
-    let request = HttpRequest::get(url).timeout(Duration::from_millis(50));
+    let request = HttpRequest::get(url).timeout(Duration::from_secs(1));
     let (error, closed) = tokio::join!(outcome(request), async {
         let (mut stream, _) = silent.accept().await.expect("a connection");
         let mut request = Vec::new();
@@ -74,7 +74,7 @@ async fn an_answer_or_a_body_that_never_comes_is_a_time_out() {
         >()))
     })
     .await;
-    let request = HttpRequest::get(stub.at("/")).timeout(Duration::from_millis(50));
+    let request = HttpRequest::get(stub.at("/")).timeout(Duration::from_secs(1));
     let error = outcome(request).await;
     assert!(matches!(error, ActivityError::TimedOut(_)), "{error:?}");
 }
@@ -88,7 +88,7 @@ async fn each_poll_has_the_time_of_a_request() {
         >())),
     })
     .await;
-    let request = HttpRequest::get(stub.at("/")).timeout(Duration::from_millis(500));
+    let request = HttpRequest::get(stub.at("/")).timeout(Duration::from_secs(3));
     let error = outcome(request).await;
     assert!(matches!(error, ActivityError::TimedOut(_)), "{error:?}");
     assert_eq!(stub.lines(), ["GET /", "GET /job"]);
