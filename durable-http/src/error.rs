@@ -158,8 +158,11 @@ impl From<HubError> for ApiError {
 impl From<StartError> for ApiError {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::AlreadyExists { .. } => Self::Conflict(error.to_string()),
-            // The error's own text names everything that is registered.
+            // The error's own text tells a Rust program what it can do.
+            StartError::AlreadyExists { id, status } => {
+                Self::Conflict(format!("instance {id} exists and is {status}"))
+            }
+            // And this one's names everything that is registered.
             StartError::NotRegistered { name, .. } => {
                 Self::BadRequest(format!("there is no orchestrator `{name}`"))
             }

@@ -93,7 +93,7 @@ async fn starts_that_cannot_be_are_refused_with_what_clients_read() {
         };
         assert_eq!(keys(&reply), expected, "{uri}");
         // Neither what else is registered nor where our code lies.
-        for inside in ["fail", "register", ".rs", "panicked"] {
+        for inside in ["fail", "register", ".rs", "panicked", "use_existing"] {
             assert!(!reply.text.contains(inside), "{uri}: {}", reply.text);
         }
     }
