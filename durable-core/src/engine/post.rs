@@ -291,10 +291,11 @@ impl<R: Answer> Engine<R> {
         match (letter, found) {
             (Letter::Start { started, .. }, None) => self.begin_child(seq, started),
             (Letter::Start { started, again, .. }, Some((number, there))) => {
-                let Some(parent) = started.parent else {
+                let Some(parent) = started.parent.clone() else {
                     return self.work.settle(seq);
                 };
                 if there.header.parent.as_ref() == Some(&parent) {
+                    let again = again.then_some(started);
                     return self.child_is_there(seq, number, &there, parent, again);
                 }
                 let text = format!(
@@ -327,22 +328,33 @@ impl<R: Answer> Engine<R> {
         number: InstanceNumber,
         there: &Snapshot,
         parent: Parent,
-        again: bool,
+        again: Option<Box<Started>>,
     ) {
-        match &there.result {
+        match (&there.result, again) {
             _ if self.is_given_up(&parent) => self.work.settle(seq),
-            Some(Err(_)) if again => {
+            (Some(Err(_)), Some(started)) => {
                 let reason = format!("its parent {} was rewound", parent.instance);
-                let rewind = Hold::Rewind(reason, By::Parent(seq));
+                let rewind = Hold::Rewind(reason, By::Parent(seq, started));
                 self.on_number(number, Want::Hold(rewind));
             }
-            Some(result) => {
+            (Some(result), _) => {
                 let result = result.clone();
                 self.work.settle(seq);
                 self.work.send(Letter::Ended { parent, result });
             }
-            None => self.work.settle(seq),
+            (None, _) => self.work.settle(seq),
         }
+    }
+
+    /// The child that was to be rewound is no more.
+    pub(super) fn call_again(&mut self, seq: u64, started: Box<Started>) {
+        let id = started.instance.clone();
+        let letter = Letter::Start {
+            started,
+            named: true,
+            again: true,
+        };
+        self.look_at(&id, Want::Letter(seq, letter));
     }
 
     fn begin_child(&mut self, seq: u64, mut started: Box<Started>) {

@@ -187,7 +187,11 @@ impl<R: Answer> Engine<R> {
                 Want::Mail(mail) => mail.reply,
                 Want::Hold(hold) => match hold.into_by() {
                     By::Client(reply) => Some(reply),
-                    By::Parent(letter) => {
+                    By::Parent(letter, started) if matches!(response, Response::NotFound) => {
+                        self.call_again(letter, started);
+                        None
+                    }
+                    By::Parent(letter, _) => {
                         self.settle_unless_unread(letter, response);
                         None
                     }

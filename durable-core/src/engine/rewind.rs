@@ -8,15 +8,16 @@ use super::lifecycle::LifecycleKind;
 use super::mailbox::Mail;
 use super::message::Response;
 use super::work::{Work, set_problem};
-use crate::history::{Event, Outstanding, Turn, WayBack, ways_back};
+use crate::history::{Event, Outstanding, Started, Turn, WayBack, ways_back};
 use crate::store::RuntimeStatus;
 
 /// Who wants it.
 #[derive(Debug)]
 pub(super) enum By<R> {
     Client(R),
-    /// The parent whose letter this is makes the call again, however its child has ended.
-    Parent(u64),
+    /// The parent whose letter this is makes the call again, however its child has ended. Should the
+    /// child be purged meanwhile, it is begun.
+    Parent(u64, Box<Started>),
 }
 
 impl<R> Work<R> {
@@ -25,7 +26,7 @@ impl<R> Work<R> {
         let status = instance.header.status;
         let can = match by {
             By::Client(_) => status == RuntimeStatus::Failed,
-            By::Parent(_) => instance.header.may_be_rewound(),
+            By::Parent(..) => instance.header.may_be_rewound(),
         };
         if can {
             self.reopen(instance, reason);
@@ -33,7 +34,7 @@ impl<R> Work<R> {
         match by {
             By::Client(reply) if can => self.reply(reply, Response::Done),
             By::Client(reply) => self.reply(reply, Response::NotFailed(status)),
-            By::Parent(letter) => self.settle(letter),
+            By::Parent(letter, _) => self.settle(letter),
         }
         can
     }

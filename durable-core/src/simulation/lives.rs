@@ -7,6 +7,7 @@ use super::process::Store;
 use crate::engine::{Happened, LifecycleKind};
 use crate::id::{ExecutionId, InstanceId, InstanceNumber};
 use crate::store::{Aside as _, Filter, Header, InstanceKey, List, RuntimeStatus, Store as _};
+use crate::time::Timestamp;
 
 /// What somebody who listens makes of what it is told.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ struct Life {
     suspended: bool,
     blocked: bool,
     execution: ExecutionId,
+    /// When it did, or was rewound.
+    since: Timestamp,
 }
 
 impl Life {
@@ -35,6 +38,7 @@ impl Life {
             suspended: header.status == RuntimeStatus::Suspended,
             blocked: header.problem.is_some(),
             execution: header.execution,
+            since: header.updated,
         }
         .told()
     }
@@ -79,7 +83,8 @@ impl Lives {
             number,
             execution,
             kind,
-            ..
+            at,
+            name: _,
         } = happened;
         is_durable(id, *number, *kind, durable);
         let life = self.0.entry(*number).or_default();
@@ -87,6 +92,7 @@ impl Lives {
         let follows = match kind {
             LifecycleKind::Started => !ended && !std::mem::replace(&mut life.begun, true),
             LifecycleKind::Completed | LifecycleKind::Failed | LifecycleKind::Terminated => {
+                life.since = *at;
                 (life.suspended, life.blocked) = (false, false);
                 life.ended.replace(*kind).is_none()
             }
@@ -108,13 +114,20 @@ impl Lives {
         }
     }
 
+    /// When an instance that has ended did.
+    pub(super) fn ended(&self, number: InstanceNumber) -> Option<Timestamp> {
+        let life = self.0.get(&number)?;
+        life.ended.map(|_| life.since)
+    }
+
     /// Everything that has happened was announced.
     pub(super) fn check(&self, store: &Store) {
         let there = Self::of(store);
         let unborn = Life::default();
         for (number, life) in &there.0 {
             let told = self.0.get(number).unwrap_or(&unborn).clone();
-            let told = told.told();
+            let since = life.since;
+            let told = Life { since, ..told }.told();
             assert_eq!(told, *life, "instance {number:?}: not what was announced");
         }
         for number in self.0.keys() {

@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) crash: Option<(u64, usize, Option<u64>)>,
     /// After so many moves nothing goes wrong any more, and everything must come to its end.
     pub(crate) moves: u64,
+    /// How long children are kept once they have ended, if not for ever.
+    pub(crate) keep_ms: Option<u64>,
 }
 
 /// One instance, or several of one id after one another.
@@ -191,6 +193,7 @@ impl Plan {
             fault: None,
             crash: None,
             moves,
+            keep_ms: rng.bool().then(|| rng.u64(1_000..90_000)),
         }
     }
 
@@ -222,6 +225,7 @@ impl Plan {
         with(&|plan| plan.sizes.timer_window = 100);
         with(&|plan| plan.sizes.events_per_turn = 100);
         with(&|plan| plan.moves /= 2);
+        with(&|plan| plan.keep_ms = None);
         for index in 0..self.deploys.len() {
             with(&|plan| {
                 plan.deploys.remove(index);

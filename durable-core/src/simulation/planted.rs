@@ -192,6 +192,8 @@ impl Planted {
         Self::ReplaceEarly,
         Self::ReplaceAnother,
         Self::TellOfUnborn,
+        Self::ExpireEarly,
+        Self::ForgetExpiry,
     ];
 }
 

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hook::{StoreCall, StoreHook};
-use crate::engine::{Answer, Config, Durable, Effect, Engine, Group, Input, ToCommit};
+use crate::engine::{Answer, Config, Durable, Effect, Engine, Group, Input, Rules, ToCommit};
 use crate::store::kv::KvStore;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
-use crate::store::{OpenError, Store as _, StoreError};
+use crate::store::{OpenError, Retention, Store as _, StoreError};
 use crate::time::Timestamp;
 
 pub(super) type Store = KvStore<Hooked<MemoryKv>>;
@@ -135,6 +135,7 @@ impl Process {
         kv: &MemoryKv,
         faults: &Arc<Faults>,
         config: Config,
+        retention: Retention,
     ) -> Result<Self, OpenError> {
         let hook: Arc<dyn StoreHook> = Arc::<Faults>::clone(faults);
         let store = KvStore::open(Hooked::new(kv.clone(), hook), Path::new("memory"))?;
@@ -145,6 +146,10 @@ impl Process {
         let durable = recovered.commit;
         Ok(Self {
             engine: Engine::new(config, recovered, Box::new(|_| Arc::new(|| ())))
+                .with_rules(Rules {
+                    retention: Arc::new(retention),
+                    ..Rules::default()
+                })
                 .with_listeners(Arc::new(AtomicUsize::new(1))),
             store,
             queue: VecDeque::new(),
@@ -158,13 +163,18 @@ impl Process {
 
     /// The time is told before anything that happens in it.
     pub(super) fn handle(&mut self, input: Input<Ticket>, now: Timestamp) {
-        self.engine.advance(now, self.durable);
+        self.advance(now);
         self.engine.handle(input);
+    }
+
+    /// Tells how far the disk has come.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        self.engine.advance(now, self.durable);
     }
 
     /// Lets the engine read and seal until it has nothing left to do, or is too far ahead.
     pub(super) fn settle(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.engine.advance(now, self.durable);
+        self.advance(now);
         loop {
             self.read()?;
             if self.queue.len() >= SEALED_AHEAD {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -526,17 +527,23 @@ pub(crate) fn registry(code: Code) -> Registry {
         Code::Right => {
             registry.activity::<Worked>();
             registry.orchestrator::<Script>();
+            registry.orchestrator::<ByAnother<Script>>();
         }
         Code::Old => {
             registry.activity::<Worked>();
             registry.orchestrator::<OldScript>();
+            registry.orchestrator::<ByAnother<OldScript>>();
         }
         Code::Changed => {
             registry.activity::<Worked>();
             registry.orchestrator::<ChangedScript>();
+            registry.orchestrator::<ByAnother<ChangedScript>>();
         }
         Code::NoOrchestrator => registry.activity::<Worked>(),
-        Code::NoActivity => registry.orchestrator::<Script>(),
+        Code::NoActivity => {
+            registry.orchestrator::<Script>();
+            registry.orchestrator::<ByAnother<Script>>();
+        }
     }
     registry
 }
@@ -571,6 +578,24 @@ impl Orchestrator for Script {
             let nodes: Vec<Node> = input.decode().expect("a program");
             follow(ctx, nodes).await.map(|seen| encode(&seen))
         })
+    }
+}
+
+/// What is begun by another. It has a name of its own, so that it can be kept for another time.
+pub(crate) struct ByAnother<S>(PhantomData<S>);
+
+impl<S> Orchestrator for ByAnother<S>
+where
+    S: Orchestrator<Input = Vec<Node>, Output = Vec<Seen>, Error = u32>,
+{
+    type Input = S::Input;
+    type Output = S::Output;
+    type Error = S::Error;
+    const NAME: &'static str = "Child";
+    const VERSION: &'static str = S::VERSION;
+
+    fn run(ctx: OrchestrationContext, input: Payload) -> OrchestratorFuture {
+        S::run(ctx, input)
     }
 }
 
@@ -642,6 +667,14 @@ fn follow(ctx: OrchestrationContext, nodes: Vec<Node>) -> Following {
     })
 }
 
+async fn again(ctx: OrchestrationContext, nodes: Vec<Node>) {
+    if ctx.name() == Script::NAME {
+        ctx.continue_as_new::<Script, ()>(nodes).await;
+    } else {
+        ctx.continue_as_new::<ByAnother<Script>, ()>(nodes).await;
+    }
+}
+
 async fn follow_node(
     ctx: OrchestrationContext,
     node: Node,
@@ -700,7 +733,9 @@ async fn follow_node(
         }
         Node::Child(nodes, kin) => {
             let policy = RetryPolicy::fixed(kin.attempts, Duration::from_millis(kin.pause_ms));
-            let mut call = ctx.call_sub_orchestrator::<Script>(nodes).retry(policy);
+            let mut call = ctx
+                .call_sub_orchestrator::<ByAnother<Script>>(nodes)
+                .retry(policy);
             if kin.named {
                 call = call.id(format!("named {}", ctx.new_uuid()));
             }
@@ -717,12 +752,12 @@ async fn follow_node(
             seen.push(Seen::Child(child));
         }
         Node::Detached(nodes) => {
-            let call = ctx.call_sub_orchestrator::<Script>(nodes);
+            let call = ctx.call_sub_orchestrator::<ByAnother<Script>>(nodes);
             call.detach().map_err(|error| {
                 FailureDetails::new(FailureKind::Application, "detach", error.to_string())
             })?;
         }
-        Node::Again(nodes) => ctx.continue_as_new::<Script, ()>(nodes).await,
+        Node::Again(nodes) => again(ctx, nodes).await,
         Node::EventWithin(name, ms) => {
             let wait = ctx.wait_for_external_event::<Raised>(NAMES[usize::from(name)].0);
             seen.push(match wait.timeout(Duration::from_millis(ms)).await {

@@ -29,6 +29,7 @@ impl Scenario {
             fault: None,
             crash: None,
             moves: 3_000,
+            keep_ms: None,
         }
     }
 }

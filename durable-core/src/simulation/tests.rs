@@ -12,6 +12,7 @@ use crate::id::{EventName, InstanceId};
 use crate::orchestrator::Orchestrator as _;
 use crate::payload::Payload;
 use crate::replay::ProblemKind;
+use crate::store::Retention;
 use crate::store::StoreError;
 use crate::store::kv::backend::{KeyValue, Write};
 use crate::store::kv::memory::MemoryKv;
@@ -81,7 +82,13 @@ fn open(kv: &MemoryKv) -> Process {
         max_waiting_bytes: 1_000,
         ..Config::default()
     };
-    let mut process = Process::start(kv, &Arc::new(Faults::default()), config).expect("opens");
+    let mut process = Process::start(
+        kv,
+        &Arc::new(Faults::default()),
+        config,
+        Retention::default(),
+    )
+    .expect("opens");
     process
         .engine
         .handle(Input::WorkerStarted(1, Arc::new(registry(Code::Right))));

@@ -14,13 +14,15 @@ use super::follower::Follower;
 use super::lives::Lives;
 use super::plan::{Chances, Deploy, Life, Order, Plan};
 use super::process::{Faults, Process, Store, Ticket};
-use super::program::{Answer, Code, NAMES, Node, Raised, Script, Work, Worked, registry};
+use super::program::{
+    Answer, ByAnother, Code, NAMES, Node, Raised, Script, Work, Worked, registry,
+};
 use super::run::Figures;
 use super::sweep::{Asks, Sweep};
 use crate::activity::{Activity, Attempted};
 use crate::engine::{
-    ActivityKey, Begin, Command, Dispatch, Effect, Input, RESTLESS, Replaces, Reported, Response,
-    Snapshot, StartRequest, WATCHED, WorkerId,
+    ActivityKey, Begin, Command, Dispatch, Effect, Happened, Input, LifecycleKind, RESTLESS,
+    Replaces, Reported, Response, Snapshot, StartRequest, WATCHED, WorkerId,
 };
 use crate::failure::{FailureDetails, FailureKind};
 use crate::history::Event;
@@ -32,8 +34,8 @@ use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::hooked::Hooked;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::{
-    Aside as _, Child, Filter, InstanceKey, List, RuntimeStatus, StatusDetail, Store as _,
-    StoreError,
+    Aside as _, Child, Filter, InstanceKey, Keep, List, Retention, RuntimeStatus, StatusDetail,
+    Store as _, StoreError,
 };
 use crate::time::Timestamp;
 
@@ -234,7 +236,7 @@ impl World {
             running: Vec::new(),
             stale: Vec::new(),
             dispatched: BTreeSet::new(),
-            auditor: Auditor::new(hub),
+            auditor: Auditor::new(hub, plan.keep_ms.is_some()),
             lives: Lives::default(),
             figures: Figures::default(),
             calm: false,
@@ -308,7 +310,8 @@ impl World {
     fn restart(&mut self) {
         loop {
             let config = self.plan.sizes.config();
-            match Process::start(&self.kv, &self.faults, config) {
+            let retention = self.plan.keep_ms.map_or(Retention::default(), keep);
+            match Process::start(&self.kv, &self.faults, config, retention) {
                 Ok(process) => {
                     let fault = self.faults.pause();
                     self.lives = Lives::of(&process.store);
@@ -553,9 +556,30 @@ impl World {
                     self.stale.extend(cancelled.map(|running| running.dispatch));
                 }
                 Effect::Nudge => self.input(Input::Nudge),
-                Effect::Announce(happened) => self.lives.happened(&happened, &durable),
+                Effect::Announce(happened) => {
+                    self.check_expiry(&happened);
+                    self.lives.happened(&happened, &durable);
+                }
             }
         }
+    }
+
+    /// What nobody purges goes when its time is over.
+    fn check_expiry(&self, happened: &Happened) {
+        let Happened { id, number, at, .. } = happened;
+        let is_kin = happened.name == <ByAnother<Script>>::NAME;
+        if happened.kind != LifecycleKind::Purged || !is_kin || self.sweep.is_some() {
+            return;
+        }
+        let ended = self.lives.ended(*number);
+        let ended = ended.unwrap_or_else(|| panic!("{id}: it goes, and has not ended"));
+        let kept = Duration::from_micros(at.0.saturating_sub(ended.0));
+        let keep_ms = self.plan.keep_ms;
+        let keep_ms = keep_ms.unwrap_or_else(|| panic!("{id}: nobody has purged it"));
+        assert!(
+            kept >= Duration::from_millis(keep_ms),
+            "{id}: it is gone after {kept:?}"
+        );
     }
 
     // Time.
@@ -1144,7 +1168,8 @@ impl World {
         {
             match response {
                 Response::Done | Response::NotFound => sweep.purged(&child, durable),
-                Response::NotEnded(_) if self.auditor.is_rewound(&child.id) => sweep.give_up(),
+                // It, or its parent, was rewound.
+                Response::NotEnded(_) if self.figures.rewinds > 0 => sweep.give_up(),
                 other => panic!("{}: its purge was answered {other:?}", child.id),
             }
             return;
@@ -1244,9 +1269,10 @@ impl World {
         if !self.all_asked() || !self.figures.moves.is_multiple_of(8) {
             return false;
         }
-        let Some(process) = self.process.as_ref() else {
+        let Some(process) = &mut self.process else {
             return false;
         };
+        process.advance(self.now);
         let unanswered = &[&self.retries, &self.late];
         if !process.is_idle()
             || !self.readers.is_empty()
@@ -1266,6 +1292,8 @@ impl World {
         let stats = process.store.stats().expect("is counted");
         let running = stats.with_status(RuntimeStatus::Running);
         let ended = ended && running + stats.with_status(RuntimeStatus::Pending) == 0;
+        // And what is over is gone.
+        let ended = ended && process.engine.next_deadline().is_none();
         self.faults.set(fault);
         ended
     }
@@ -1282,6 +1310,20 @@ impl World {
             self.auditor
                 .check_end(&client.id, &client.program, client.events, &snapshot);
             self.figures.ended += 1;
+        }
+        if self.plan.keep_ms.is_some() {
+            let kin = List {
+                filter: Filter {
+                    names: [<ByAnother<Script>>::NAME.to_owned()].into(),
+                    ..Filter::default()
+                },
+                after: None,
+                limit: 10,
+                budget: usize::MAX,
+                payloads: false,
+            };
+            let left = process.store.list(&kin).expect("reads").found;
+            assert!(left.is_empty(), "their time is over: {left:?}");
         }
         let left = process.store.timers(None, 100).expect("reads");
         assert_eq!(left, [], "timers are left");
@@ -1303,6 +1345,12 @@ fn event(name: u8, bytes: usize, number: u64) -> (EventName, Payload, Option<Arc
         data,
         has_id(number).then(|| format!("event {number}").into()),
     )
+}
+
+/// Children are kept for so long once they have ended, and everything else for ever.
+fn keep(ms: u64) -> Retention {
+    let keep = Keep::every(Duration::from_millis(ms));
+    Retention::default().orchestrator(<ByAnother<Script>>::NAME, keep)
 }
 
 /// So many milliseconds after the beginning of the world.
