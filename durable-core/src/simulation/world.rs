@@ -1683,8 +1683,11 @@ impl Client {
             ticket.wanted.store(false, Ordering::Relaxed);
             self.orders.push_front(Want::Order(Order::Await));
         }
-        for order in self.refused.drain(..) {
-            self.orders.push_front(Want::Order(order));
+        // Behind what has its number already: they are told apart by that, and come in its order.
+        let numbered = |want: &&Want| matches!(want, Want::Event(..) | Want::StartOrRaise(..));
+        let place = self.orders.iter().take_while(numbered).count();
+        for order in self.refused.drain(..).rev() {
+            self.orders.insert(place, Want::Order(order));
         }
     }
 
