@@ -111,8 +111,9 @@ pub(super) struct Launched {
 /// Inputs taken in before the next commit is sealed. More than can wait, by far: an input that is
 /// taken in costs little, and from then on the engine decides whose turn is next.
 const INPUTS_AT_ONCE: usize = 16_384;
-/// Reads served before it; each may have an orchestrator replayed.
-const READS_AT_ONCE: usize = 64;
+/// Reads served before it, and before those who asked are answered; each may have an orchestrator
+/// replayed. So few that whoever is answered works while the next are served.
+const READS_AT_ONCE: usize = 8;
 /// With a timer set, the clock is looked at this often at least: it may have been moved.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
