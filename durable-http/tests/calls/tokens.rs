@@ -236,8 +236,12 @@ async fn without_a_token_nothing_is_sent_and_no_secret_is_said() {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_the_files_of_the_hub() {
+async fn no_secret_is_in_the_files_of_the_hub_or_logged() {
     const SECRETS: [&str; 2] = ["canary-of-the-client", "token-0"];
+    let subscriber = tracing_subscriber::fmt().with_writer(|| Log);
+    let subscriber = subscriber.with_max_level(tracing::Level::TRACE).finish();
+    // Of all threads, so that what other tests log is looked at, too.
+    tracing::subscriber::set_global_default(subscriber).expect("it is the only one");
     let issuer = issuer().await;
     let service = Stub::new(|_, nth| match nth {
         0 => reply(
@@ -288,8 +292,28 @@ async fn no_secret_is_in_the_files_of_the_hub() {
             .any(|part| part == text.as_bytes())
     };
     assert!(has("an answer"), "it is not looked where things are");
+    let log = LOGGED.lock().expect("no panic").clone();
+    let log = String::from_utf8(log).expect("text");
+    assert!(log.contains("durable_http::HttpActivity"), "{log}");
     for secret in SECRETS {
         assert!(!has(secret), "{secret}");
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
+
+/// What is logged, at every level.
+static LOGGED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        LOGGED.lock().expect("no panic").extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
