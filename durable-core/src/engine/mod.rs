@@ -625,18 +625,15 @@ impl<R: Answer> Engine<R> {
     }
 
     fn take_turn(&mut self, number: InstanceNumber) {
-        let Some(instance) = self.instances.get_mut(&number) else {
-            return;
-        };
-        self.ready.note_served(&mut instance.standing);
-        let replaced = instance.replaces.take();
+        let instance = self.instances.get_mut(&number);
         // Before the new one's header, which takes its place in the store.
-        if let Some(replaced) = replaced {
+        if let Some(replaced) = instance.and_then(|instance| instance.replaces.take()) {
             self.remove(replaced);
         }
         let Some(instance) = self.instances.get_mut(&number) else {
             return;
         };
+        self.ready.note_served(&mut instance.standing);
         self.work.turn(instance);
         let bytes = instance.bytes();
         self.live_bytes = self.live_bytes - instance.counted_bytes + bytes;

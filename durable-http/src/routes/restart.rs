@@ -14,11 +14,10 @@ pub(super) async fn restart(
     id: &str,
 ) -> Result<Response<ResponseBody>, ApiError> {
     let timeout = wait::timeout(&exchange)?;
-    match exchange.find(id).await {
-        // A link knows of its instance whether it is there.
-        Err(ApiError::NotFound) if !exchange.is_by_link() => return Err(no_instance()),
-        found => found?,
-    };
+    if exchange.is_by_link() {
+        // It knows of its instance, and of that only, whether it is there.
+        exchange.find(id).await?;
+    }
     let new = exchange.query.flag("restartwithnewinstanceid");
     let mut restart = exchange.api.client().restart(id);
     if new.unwrap_or(true) {
