@@ -459,17 +459,21 @@ impl<R> Work<R> {
         attempt: u32,
         progress: Payload,
     ) {
-        let Some(Pending::Activity { name, .. }) = instance.outstanding.get(call) else {
+        let Some(Pending::Activity { name, since, .. }) = instance.outstanding.get(call) else {
             return;
         };
         let activity = name.clone().into_owned();
-        let now = self.now;
+        // The clock may have been set back.
+        let now = if planted!(ReportBeforeCall) {
+            self.now
+        } else {
+            self.now.max(*since)
+        };
         self.note_attempts(instance, call, |attempts| {
             let before = attempts.progress.as_ref().map(|report| report.at);
             attempts.progress = Some(Report {
                 activity,
                 attempt,
-                // The clock may have been set back.
                 at: before.map_or(now, |before| before.max(now)),
                 progress,
             });

@@ -406,14 +406,22 @@ impl Auditor {
                     "{id}: the result changed: {new:?} after {old:?}"
                 );
             }
+            // A call that is made again after a rewind has reports of its own, and their times.
+            let again = rewound && new.turns > old.turns;
             let newer = |(call, report): &(CallId, Report)| {
                 let same = now.reports.iter().find(|(other, _)| other == call);
                 let newer = same.is_none_or(|(_, now)| {
-                    number(&now.progress) >= number(&report.progress) && now.at >= report.at
+                    number(&now.progress) >= number(&report.progress)
+                        && (again || now.at >= report.at)
                 });
                 new.execution > old.execution || newer
             };
-            assert!(before.reports.iter().all(newer), "{id}: progress went back");
+            assert!(
+                before.reports.iter().all(newer),
+                "{id}: progress went back: {:?} after {:?}",
+                now.reports,
+                before.reports
+            );
         }
     }
 
@@ -572,8 +580,13 @@ impl Auditor {
             if !same || stored.header.status.is_terminal() {
                 continue;
             }
-            let waits = matches!(outstanding.get(*call), Some(Pending::Activity { .. }));
-            assert!(waits, "{id}: progress of {call} is shown after its end");
+            let Some(Pending::Activity { since, .. }) = outstanding.get(*call) else {
+                panic!("{id}: progress of {call} is shown after its end");
+            };
+            assert!(
+                report.at >= *since,
+                "{id}: {call} has progress from before it was made"
+            );
             let kept = stored.attempts.iter().find(|(other, _)| other == call);
             let kept = kept.and_then(|(_, attempts)| attempts.progress.as_ref());
             assert!(

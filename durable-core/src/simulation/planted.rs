@@ -128,6 +128,8 @@ pub enum Planted {
     ReplaceAnother,
     /// An instance is shown before its first turn is part of a commit.
     TellOfUnborn,
+    /// A report has the time of the clock, which may have been set back since its call was made.
+    ReportBeforeCall,
 }
 
 impl Planted {
@@ -194,6 +196,7 @@ impl Planted {
         Self::TellOfUnborn,
         Self::ExpireEarly,
         Self::ForgetExpiry,
+        Self::ReportBeforeCall,
     ];
 }
 
