@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, Request, Response, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{Response, StatusCode};
 use url::Url;
 
 use super::caller::{HttpCaller, HttpClient};
 use super::error::HttpCallError;
-use super::request::{HttpRequest, Outgoing, TokenName};
+use super::request::{HttpRequest, TokenName};
+use crate::outbound::outgoing::{MAX_REDIRECTS, Outgoing};
 use crate::outbound::pattern;
 use crate::outbound::policy::OutboundPolicy;
 use crate::token::{Bearer, TokenSource, Tokens};
-
-/// As browsers and other clients do.
-const MAX_REDIRECTS: usize = 10;
 
 /// What a worker makes its [`call_http`](crate::CallHttp::call_http)s with: a client, token sources, a
 /// default. Given to the worker as a [state](durable_core::WorkerBuilder::state); without one its calls
@@ -92,10 +90,8 @@ impl HttpCalls {
         let mut outgoing = request.prepare()?;
         let wrong = |error| HttpCallError::Invalid(format!("the URL to poll: {error}"));
         let next = pattern::absolute(next).map_err(wrong)?;
-        pattern::withhold(&mut outgoing.headers, &outgoing.url, &next);
         let at_home = pattern::same_origin(&outgoing.url, &next);
-        outgoing.url = next;
-        outgoing.become_get();
+        outgoing.poll(next);
         let token = request.token_source.as_ref().filter(|_| at_home);
         self.ask(outgoing, token).await
     }
@@ -110,7 +106,7 @@ impl HttpCalls {
             return self.follow(outgoing).await;
         };
         let bearer = self.tokens.get(token, None).await?;
-        let answered = self.follow(outgoing.clone().with(&bearer)).await?;
+        let answered = self.follow(with(outgoing.clone(), &bearer)).await?;
         let refused = answered.answer.status() == StatusCode::UNAUTHORIZED;
         if !refused || !pattern::same_origin(&outgoing.url, &answered.url) {
             return Ok(answered);
@@ -119,24 +115,18 @@ impl HttpCalls {
         if fresh == bearer {
             return Ok(answered);
         }
-        self.follow(outgoing.with(&fresh)).await
+        self.follow(with(outgoing, &fresh)).await
     }
 
     /// Over redirects, to the answer that is none.
     async fn follow(&self, mut outgoing: Outgoing) -> Result<Answered, HttpCallError> {
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.caller.send(outgoing.request()?).await?;
-            let Some(to) = redirected(&answer, &outgoing.url) else {
+            let unusable = |_| HttpCallError::Invalid("the URL cannot be asked".to_owned());
+            let request = outgoing.request().map_err(unusable)?;
+            let answer = self.caller.send(request).await?;
+            if !outgoing.redirect(&answer) {
                 let url = outgoing.url;
                 return Ok(Answered { url, answer });
-            };
-            pattern::withhold_from_others(&mut outgoing.headers, &outgoing.url, &to);
-            outgoing.url = to;
-            let status = answer.status();
-            let posted = outgoing.method == Method::POST
-                && matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND);
-            if (posted || status == StatusCode::SEE_OTHER) && outgoing.method != Method::HEAD {
-                outgoing.become_get();
             }
         }
         Err(HttpCallError::TooManyRedirects {
@@ -167,30 +157,7 @@ pub(super) struct Answered {
     pub(super) answer: Response<Bytes>,
 }
 
-/// Where an answer sends its asker on to.
-fn redirected(answer: &Response<Bytes>, asked: &Url) -> Option<Url> {
-    let redirects = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-    redirects.then(|| pattern::location(answer.headers(), asked))?
-}
-
-impl Outgoing {
-    fn with(mut self, bearer: &Bearer) -> Self {
-        self.headers.insert(AUTHORIZATION, bearer.header());
-        self
-    }
-
-    fn become_get(&mut self) {
-        self.method = Method::GET;
-        self.body = Bytes::new();
-        self.headers.remove(CONTENT_TYPE);
-    }
-
-    fn request(&self) -> Result<Request<Bytes>, HttpCallError> {
-        let mut request = Request::new(self.body.clone());
-        let unusable = |_| HttpCallError::Invalid("the URL cannot be asked".to_owned());
-        *request.uri_mut() = self.url.as_str().parse().map_err(unusable)?;
-        *request.method_mut() = self.method.clone();
-        *request.headers_mut() = self.headers.clone();
-        Ok(request)
-    }
+fn with(mut outgoing: Outgoing, bearer: &Bearer) -> Outgoing {
+    outgoing.headers.insert(AUTHORIZATION, bearer.header());
+    outgoing
 }

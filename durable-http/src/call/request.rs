@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use durable_core::RetryPolicy;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::error::HttpCallError;
 use super::fields::Fields;
 use super::retry::RetryOptions;
 use super::timespan;
+use crate::outbound::outgoing::{self, Outgoing};
 use crate::outbound::pattern;
 
 /// A request that an orchestrator makes with [`call_http`](crate::CallHttp::call_http).
@@ -231,10 +229,7 @@ impl HttpRequest {
         }
         let url = pattern::absolute(&self.uri).map_err(|error| format!("the URL: {error}"))?;
         let mut headers = self.headers.to_headers()?;
-        if let Some(name) = OF_THE_CONNECTION
-            .iter()
-            .find(|name| headers.contains_key(*name))
-        {
+        if let Some(name) = outgoing::of_the_connection(&headers) {
             return Err(format!("the header `{name}` belongs to the connection"));
         }
         let Some(content) = &self.content else {
@@ -266,27 +261,6 @@ impl HttpRequest {
             body,
         })
     }
-}
-
-/// Headers that say how the request is sent, which is not for the caller to say.
-const OF_THE_CONNECTION: [HeaderName; 8] = [
-    CONNECTION,
-    CONTENT_LENGTH,
-    EXPECT,
-    HOST,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
-/// A request as it is sent.
-#[derive(Clone)]
-pub(super) struct Outgoing {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
 }
 
 impl fmt::Debug for HttpRequest {

@@ -5,12 +5,8 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
-    TRANSFER_ENCODING,
-};
+use http::header::{HeaderName, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use url::Url;
 
 use super::Client;
 use super::backoff::Backoff;
@@ -18,10 +14,8 @@ use super::error::ClientError;
 use super::http::{Call, Http};
 use super::instance::Answer;
 use crate::clock;
+use crate::outbound::outgoing::{self, MAX_REDIRECTS, Outgoing};
 use crate::outbound::pattern;
-
-/// How many redirects in a row are followed.
-const MAX_REDIRECTS: u32 = 10;
 
 /// Looks at a URL, and wherever it says to look next, until the answer is not 202: await it. See
 /// [`UntilComplete`].
@@ -69,15 +63,16 @@ pub fn send_until_complete(request: Request<impl Into<Bytes>>) -> UntilComplete 
 ///   hour). If it does not say, after 0.1 to 10 seconds, longer each time. Without a `Location` the same URL
 ///   is asked again if it was asked by GET; else, and if it is nowhere that can be asked, the 202 is the final answer.
 /// * 429 and 503 with `Retry-After`: the same, later, if it was asked by GET.
-/// * Redirects are followed, ten in a row at most; never from https to http.
+/// * Redirects are followed, ten in a row at most; never from https to http. 301 and 302 make a POST a GET, 303 all but
+///   a HEAD; other methods are kept.
 /// * Headers go along to wherever has the scheme, host and port of the first URL; elsewhere credentials are left
-///   out. `x-functions-key` goes nowhere but with the first request.
+///   out, for good. No poll takes `x-functions-key` along.
 /// * A GET that gets no answer is sent again, a few times in a row.
 ///
 /// # Errors
 ///
 /// [`ClientError::NotEnded`] if the time is over; [`ClientError::Invalid`] if the URL is not absolute, or not of
-/// http or https; [`ClientError::Transport`], [`ClientError::TimedOut`], [`ClientError::AnswerTooLarge`]
+/// http or https, or a header belongs to the connection (`Host`, `Content-Length`, ..); [`ClientError::Transport`], [`ClientError::TimedOut`], [`ClientError::AnswerTooLarge`]
 /// (16 MiB, unless a [client](Self::via) says otherwise); [`ClientError::InvalidAnswer`] of redirects without end.
 #[must_use = "nothing is sent until this is awaited"]
 pub struct UntilComplete {
@@ -145,25 +140,34 @@ impl UntilComplete {
             Some(client) => client.http().clone(),
             None => Http::by_default()?,
         };
+        let headers = self.headers?;
+        if outgoing::of_the_connection(&headers).is_some() {
+            return Err(OF_THE_CONNECTION);
+        }
         let chase = Chase {
             http,
-            method: self.method,
-            body: self.body,
-            headers: self.headers?,
-            original: url.clone(),
+            asks: Outgoing {
+                method: self.method,
+                url,
+                headers,
+                body: self.body,
+            },
             interval: self.poll_interval,
             pauses: Backoff::up_to(Duration::from_secs(10)),
         };
         let Some(timeout) = self.timeout else {
-            return chase.run(url).await;
+            return chase.run().await;
         };
-        let answer = tokio::time::timeout(timeout, chase.run(url)).await;
+        let answer = tokio::time::timeout(timeout, chase.run()).await;
         answer.map_err(|_| ClientError::NotEnded)?
     }
 }
 
 const NOT_ABSOLUTE: ClientError = ClientError::Invalid {
     what: "it is not an absolute URL of http or https without a user's name in it",
+};
+const OF_THE_CONNECTION: ClientError = ClientError::Invalid {
+    what: "a header belongs to the connection, as `Host` and `Content-Length` do",
 };
 
 impl IntoFuture for UntilComplete {
@@ -186,104 +190,63 @@ impl fmt::Debug for UntilComplete {
 /// The way from answer to answer.
 struct Chase {
     http: Http,
-    method: Method,
-    body: Bytes,
-    headers: HeaderMap,
-    original: Url,
+    asks: Outgoing,
     interval: Option<Duration>,
     pauses: Backoff,
 }
 
-/// What an answer leads to.
-enum Step {
-    /// It is the last.
-    Final,
-    /// This is asked next, after so long.
-    Next(Url, Duration),
-}
-
 impl Chase {
-    async fn run(mut self, mut url: Url) -> Result<Response<Bytes>, ClientError> {
+    async fn run(mut self) -> Result<Response<Bytes>, ClientError> {
         let mut redirects = 0;
         loop {
-            let answer = self.ask(&url).await?;
-            let redirected = answer.status().is_redirection();
-            let step = if redirected {
-                self.redirect(&answer, &url)
-            } else {
-                self.poll(&answer, &url)
-            };
-            let Step::Next(next, pause) = step else {
+            let answer = self.ask().await?;
+            if self.asks.redirect(&answer) {
+                redirects += 1;
+                if redirects > MAX_REDIRECTS {
+                    return Err(ClientError::not_understood("redirects without end"));
+                }
+                continue;
+            }
+            redirects = 0;
+            let Some(pause) = self.poll(&answer) else {
                 return Ok(answer);
             };
-            redirects = if redirected { redirects + 1 } else { 0 };
-            if redirects > MAX_REDIRECTS {
-                return Err(ClientError::not_understood("redirects without end"));
-            }
-            pattern::withhold(&mut self.headers, &self.original, &next);
-            url = next;
             tokio::time::sleep(pause).await;
         }
     }
 
-    async fn ask(&self, url: &Url) -> Result<Response<Bytes>, ClientError> {
+    async fn ask(&self) -> Result<Response<Bytes>, ClientError> {
+        let request = self.asks.request().map_err(|_| NOT_ABSOLUTE)?;
+        let (head, body) = request.into_parts();
         let call = Call {
-            method: self.method.clone(),
-            uri: url.as_str().parse().map_err(|_| NOT_ABSOLUTE)?,
-            headers: self.headers.clone(),
-            body: self.body.clone(),
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            body,
             patience: Duration::ZERO,
         };
         self.http.ask(&call).await
     }
 
-    /// From here on nothing is sent but questions.
-    fn only_look(&mut self) {
-        self.method = Method::GET;
-        self.body = Bytes::new();
-        for name in [
-            CONTENT_TYPE,
-            CONTENT_LENGTH,
-            CONTENT_ENCODING,
-            TRANSFER_ENCODING,
-        ] {
-            self.headers.remove(name);
-        }
-    }
-
-    fn redirect(&mut self, answer: &Response<Bytes>, asked: &Url) -> Step {
-        let Some(next) = pattern::location(answer.headers(), asked) else {
-            return Step::Final;
-        };
-        match answer.status() {
-            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER => {
-                self.only_look();
-            }
-            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {}
-            _ => return Step::Final,
-        }
-        Step::Next(next, Duration::ZERO)
-    }
-
-    fn poll(&mut self, answer: &Response<Bytes>, asked: &Url) -> Step {
+    /// Turns to where this answer wants to be asked again, and says after how long; `None` if it is the
+    /// last.
+    fn poll(&mut self, answer: &Response<Bytes>) -> Option<Duration> {
         let headers = answer.headers();
-        let looked = self.method == Method::GET;
+        let same = || (self.asks.method == Method::GET).then(|| self.asks.url.clone());
         let next = match answer.status() {
             StatusCode::ACCEPTED if headers.contains_key(LOCATION) => {
-                pattern::location(headers, asked)
+                pattern::location(headers, &self.asks.url)
             }
-            StatusCode::ACCEPTED => looked.then(|| asked.clone()),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let later = looked && headers.contains_key(RETRY_AFTER);
-                later.then(|| asked.clone())
+            StatusCode::ACCEPTED => same(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+                if headers.contains_key(RETRY_AFTER) =>
+            {
+                same()
             }
             _ => None,
-        };
-        let Some(next) = next else {
-            return Step::Final;
-        };
-        self.only_look();
+        }?;
+        self.asks.poll(next);
         let said = pattern::retry_after(headers, clock::now()).or(self.interval);
-        Step::Next(next, said.unwrap_or_else(|| self.pauses.pause()))
+        Some(said.unwrap_or_else(|| self.pauses.pause()))
     }
 }

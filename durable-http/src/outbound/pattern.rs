@@ -4,29 +4,13 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, LOCATION, PROXY_AUTHORIZATION, RETRY_AFTER};
-use http::{HeaderName, HeaderValue};
+use http::header::{LOCATION, RETRY_AFTER};
 use url::Url;
 
 /// The shortest time between two requests, whatever the service says: it is asked for ever.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest: a service that says a year has lost its clock.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
-/// Opens every function of an app; it is for the request that it was given to.
-const FUNCTIONS_KEY: &str = "x-functions-key";
-/// Says which requests are the same one, also where it is sent on to; a key by its name only.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Words in the name of a header that is a secret, by habit.
-const SECRETS: [&str; 8] = [
-    "auth",
-    "credential",
-    "key",
-    "passw",
-    "secret",
-    "session",
-    "signature",
-    "token",
-];
 
 /// Why a URL is not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,40 +77,11 @@ pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
     one.origin() == other.origin()
 }
 
-/// Takes out of a request's headers what is not for `to`, where a poll goes. `original` is where the
-/// first request went, which what it carries was meant for; it never moves.
-pub(crate) fn withhold(headers: &mut HeaderMap, original: &Url, to: &Url) {
-    headers.remove(FUNCTIONS_KEY);
-    withhold_from_others(headers, original, to);
-}
-
-/// Takes out of a request's headers what is a secret, unless `to` is the origin they were meant for.
-pub(crate) fn withhold_from_others(headers: &mut HeaderMap, original: &Url, to: &Url) {
-    if same_origin(original, to) {
-        return;
-    }
-    let secret =
-        |(name, value): &(&HeaderName, &HeaderValue)| is_secret(name) || value.is_sensitive();
-    let secrets: Vec<_> = headers
-        .iter()
-        .filter(secret)
-        .map(|(name, _)| name.clone())
-        .collect();
-    for name in secrets {
-        headers.remove(name);
-    }
-}
-
-/// Whether a header of this name may be a credential.
-pub(crate) fn is_secret(name: &HeaderName) -> bool {
-    let sounds_so = || SECRETS.iter().any(|word| name.as_str().contains(word));
-    [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name)
-        || name != IDEMPOTENCY_KEY && sounds_so()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
+
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -245,48 +200,5 @@ mod tests {
         ] {
             assert_eq!(same_origin(&original, &url(other)), same, "{other}");
         }
-    }
-
-    #[test]
-    fn secrets_stay_with_the_origin_they_were_meant_for() {
-        let mut all = HeaderMap::new();
-        for name in [
-            "authorization",
-            "cookie",
-            "proxy-authorization",
-            "x-api-key",
-            "x-auth-token",
-            "x-functions-key",
-            "accept",
-            "idempotency-key",
-            "x-trace",
-            "traceparent",
-        ] {
-            all.append(HeaderName::from_static(name), HeaderValue::from_static("v"));
-        }
-        let mut marked = HeaderValue::from_static("v");
-        marked.set_sensitive(true);
-        all.append("x-mine", marked);
-        let original = url("https://a.test/x");
-        let sent = |to: &str| {
-            let mut headers = all.clone();
-            withhold(&mut headers, &original, &url(to));
-            let mut names: Vec<_> = headers.keys().map(ToString::to_string).collect();
-            names.sort();
-            names
-        };
-        assert_eq!(
-            sent("https://b.test/x"),
-            ["accept", "idempotency-key", "traceparent", "x-trace"]
-        );
-        assert_eq!(
-            sent("http://a.test/x"),
-            ["accept", "idempotency-key", "traceparent", "x-trace"]
-        );
-        let kept = sent("https://a.test:443/y");
-        assert!(
-            kept.len() == 10 && !kept.contains(&FUNCTIONS_KEY.to_owned()),
-            "{kept:?}"
-        );
     }
 }

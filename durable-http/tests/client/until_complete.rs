@@ -143,22 +143,27 @@ async fn a_request_is_sent_once_and_then_it_is_only_looked() {
 
 #[tokio::test]
 async fn redirects_keep_what_they_must_and_do_not_go_on_for_ever() {
-    for (status, second) in [
-        ("307 Temporary Redirect", "POST /x"),
-        ("308 Permanent Redirect", "POST /x"),
-        ("301 Moved Permanently", "GET /x"),
-        ("302 Found", "GET /x"),
-        ("303 See Other", "GET /x"),
+    for (status, method, second) in [
+        ("307 Temporary Redirect", "POST", "POST"),
+        ("308 Permanent Redirect", "POST", "POST"),
+        ("301 Moved Permanently", "POST", "GET"),
+        ("302 Found", "POST", "GET"),
+        ("303 See Other", "POST", "GET"),
+        ("301 Moved Permanently", "PUT", "PUT"),
+        ("302 Found", "DELETE", "DELETE"),
+        ("303 See Other", "PUT", "GET"),
     ] {
         let first = answer(status, &["location: /x"], "");
         let script = Script::of(&[&first, &answer("200 OK", &[], "")]).await;
-        let request = Request::post(&script.url).body("body").expect("a request");
-        quick(send_until_complete(request)).await.expect("an end");
-        assert_eq!(script.lines(), ["POST /", second]);
-        assert_eq!(
-            script.asked()[1].ends_with("body"),
-            second.starts_with("POST")
-        );
+        let request = Request::builder().method(method).uri(&script.url);
+        let request = request.header("x-functions-key", "k").body("body");
+        let sent = send_until_complete(request.expect("a request"));
+        quick(sent).await.expect("an end");
+        let expected = [format!("{method} /"), format!("{second} /x")];
+        assert_eq!(script.lines(), expected, "{status}");
+        let sent = &script.asked()[1];
+        assert_eq!(sent.ends_with("body"), second == method, "{status}");
+        assert!(sent.contains("x-functions-key: k"), "{status}");
     }
     let script = Script::of(&[&answer("302 Found", &["location: /"], "")]).await;
     let error = quick(poll_until_complete(&script.url))
@@ -251,6 +256,11 @@ async fn what_is_no_request_is_not_sent() {
             matches!(poll.await, Err(ClientError::Invalid { .. })),
             "{name}"
         );
+    }
+    for name in ["host", "content-length", "transfer-encoding", "connection"] {
+        let poll = poll_until_complete(&script.url).header(name, "1");
+        let error = poll.await.expect_err(name);
+        assert!(matches!(error, ClientError::Invalid { .. }), "{error:?}");
     }
     assert_eq!(script.lines(), [""; 0]);
 }
