@@ -124,6 +124,8 @@ pub use lenient::Lenient;
 pub use links::path_segment;
 #[cfg(feature = "client")]
 pub use outbound::policy::{InvalidNetwork, OutboundPolicy};
+#[cfg(feature = "client")]
+pub use outbound::trust::InvalidCertificate;
 pub use own_routes::{CheckStatusResponse, StatusResponse, WaitResponse};
 pub use response::ResponseBody;
 #[cfg(feature = "client")]

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use super::error::HttpCallError;
 use crate::outbound::policy::OutboundPolicy;
 use crate::outbound::transport::{Transport, TransportError, read};
+use crate::outbound::trust::{InvalidCertificate, Trust};
 
 /// What [`HttpCaller::send`] returns.
 pub type HttpAnswer<'a> =
@@ -53,9 +54,12 @@ where
 /// The client that is used if there is no other: HTTP/1.1, with TLS and the certificates that this
 /// machine trusts; connections are kept and used again. No proxy, no cookies, no compression.
 ///
-/// Making one reads the machine's certificates, so make it once. Cheap to clone.
+/// Making one reads the machine's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), so make it
+/// once. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
+    policy: OutboundPolicy,
+    trust: Trust,
     transport: Result<Transport, TransportError>,
     max_answer: usize,
 }
@@ -63,10 +67,34 @@ pub struct HttpClient {
 impl HttpClient {
     /// A client that connects to what `policy` allows.
     pub fn new(policy: OutboundPolicy) -> Self {
+        let trust = Trust::of_this_machine();
         Self {
-            transport: Transport::new(policy),
+            transport: Transport::new(policy.clone(), &trust),
+            policy,
+            trust,
             max_answer: 1024 * 1024,
         }
+    }
+
+    /// Accepts what these have issued, too, besides those that this machine trusts: the root of a company's
+    /// own authority. One certificate in DER, or any number in PEM; what else is in a PEM is ignored.
+    ///
+    /// ```no_run
+    /// use durable_http::{HttpCalls, HttpClient, OutboundPolicy};
+    ///
+    /// let client = HttpClient::new(OutboundPolicy::public().allow_host("billing.internal"));
+    /// let calls = HttpCalls::new(client.trust(std::fs::read("company-root.pem")?)?);
+    /// # let _ = calls;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCertificate`](crate::InvalidCertificate) if one cannot be read, or there is none.
+    pub fn trust(mut self, certificates: impl AsRef<[u8]>) -> Result<Self, InvalidCertificate> {
+        self.trust.add(certificates.as_ref())?;
+        self.transport = Transport::new(self.policy.clone(), &self.trust);
+        Ok(self)
     }
 
     /// The most bytes that the body of an answer may have. As every payload it must fit into the hub's
@@ -107,6 +135,7 @@ impl TransportError {
         match self {
             Self::Refused(refused) => HttpCallError::Refused { host: refused.host },
             Self::TooLarge { limit } => HttpCallError::TooLarge { limit },
+            Self::Untrusted(what) => HttpCallError::Untrusted(what),
             Self::Tls(_) | Self::Connect(_) | Self::Broken(_) => {
                 HttpCallError::Unreachable(self.to_string())
             }

@@ -56,6 +56,11 @@ pub enum HttpCallError {
     /// Nobody waits for the answer any more.
     #[error("nobody waits for the answer")]
     Cancelled,
+    /// The service's certificate is not accepted, so nothing was sent: it has expired, is for another name, or
+    /// was issued by nobody who is [trusted](crate::HttpClient::trust). Another attempt may reach a machine
+    /// that has a better one.
+    #[error("the service's certificate is not accepted: {0}")]
+    Untrusted(String),
 }
 
 impl HttpCallError {
@@ -63,7 +68,7 @@ impl HttpCallError {
     pub(super) fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Token { .. } | Self::Unreachable(_) | Self::Status(_)
+            Self::Token { .. } | Self::Unreachable(_) | Self::Status(_) | Self::Untrusted(_)
         )
     }
 }

@@ -104,6 +104,13 @@ pub enum ClientError {
     /// The instance is known by its links only, and none is for this.
     #[error("there is no link to do this with")]
     NoLink,
+    /// The service's certificate is not accepted, so nothing was sent: it has expired, is for another name, or
+    /// was issued by nobody who is [trusted](super::ClientBuilder::trust).
+    #[error("the service's certificate is not accepted: {message}")]
+    Untrusted {
+        /// What is wrong with it.
+        message: String,
+    },
 }
 
 impl ClientError {
@@ -124,7 +131,8 @@ impl ClientError {
             | Self::NotEnded
             | Self::Invalid { .. }
             | Self::Data { .. }
-            | Self::NoLink => false,
+            | Self::NoLink
+            | Self::Untrusted { .. } => false,
         }
     }
 
@@ -168,6 +176,7 @@ impl From<TransportError> for ClientError {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::TooLarge { limit } => Self::AnswerTooLarge { limit },
+            TransportError::Untrusted(message) => Self::Untrusted { message },
             TransportError::Connect(message) => Self::Transport {
                 message,
                 sent_nothing: true,

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use super::backoff::Backoff;
 use super::error::ClientError;
 use crate::outbound::transport::{self, Transport};
+use crate::outbound::trust::Trust;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -18,9 +19,25 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     pub(super) transport: Transport,
+    pub(super) limits: Limits,
+}
+
+/// What a request may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
     pub(super) timeout: Duration,
     pub(super) max_answer_size: usize,
     pub(super) retries: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            max_answer_size: 16 * 1024 * 1024,
+            retries: 3,
+        }
+    }
 }
 
 /// A request that can be sent more than once. Its URL and headers may hold secrets: it has no `Debug`.
@@ -73,14 +90,9 @@ impl Call {
 }
 
 impl Http {
-    /// With the limits that a client has if it is not told others.
-    pub(super) fn by_default() -> Result<Self, ClientError> {
-        Ok(Self {
-            transport: Transport::anywhere()?,
-            timeout: Duration::from_secs(30),
-            max_answer_size: 16 * 1024 * 1024,
-            retries: 3,
-        })
+    pub(super) fn new(trust: &Trust, limits: Limits) -> Result<Self, ClientError> {
+        let transport = Transport::anywhere(trust)?;
+        Ok(Self { transport, limits })
     }
 
     /// The whole answer.
@@ -88,7 +100,7 @@ impl Http {
         let mut backoff = Backoff::up_to(Duration::from_secs(5));
         loop {
             match self.ask_once(call).await {
-                Err(error) if call.may_follow(&error) && backoff.pauses() < self.retries => {
+                Err(error) if call.may_follow(&error) && backoff.pauses() < self.limits.retries => {
                     tokio::time::sleep(backoff.pause()).await;
                 }
                 answer => return answer,
@@ -99,7 +111,7 @@ impl Http {
     async fn ask_once(&self, call: &Call) -> Result<Response<Bytes>, ClientError> {
         let whole = async {
             let (head, body) = self.transport.send(call.request()).await?.into_parts();
-            let body = transport::read(body, self.max_answer_size).await?;
+            let body = transport::read(body, self.limits.max_answer_size).await?;
             Ok(Response::from_parts(head, body))
         };
         self.in_time(call, whole).await
@@ -116,7 +128,7 @@ impl Http {
         call: &Call,
         answer: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, ClientError> {
-        let time = self.timeout.saturating_add(call.patience);
+        let time = self.limits.timeout.saturating_add(call.patience);
         let answer = tokio::time::timeout(time, answer).await;
         answer.map_err(|_| ClientError::TimedOut)?
     }

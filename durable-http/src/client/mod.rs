@@ -47,9 +47,9 @@ use std::time::Duration;
 
 use ::http::{HeaderValue, Method, Uri};
 
-use self::http::{Call, Http};
+use self::http::{Call, Http, Limits};
 use self::target::{Base, Target};
-use crate::outbound::transport::Transport;
+use crate::outbound::trust::Trust;
 
 pub use error::ClientError;
 pub use instance::{Instance, RestartRequest, StatusRequest};
@@ -90,9 +90,8 @@ impl Client {
         ClientBuilder {
             base_url: base_url.into(),
             key: None,
-            timeout: Duration::from_secs(30),
-            max_answer_size: 16 * 1024 * 1024,
-            retries: 3,
+            roots: Vec::new(),
+            limits: Limits::default(),
         }
     }
 
@@ -164,9 +163,8 @@ impl fmt::Debug for Client {
 pub struct ClientBuilder {
     base_url: String,
     key: Option<String>,
-    timeout: Duration,
-    max_answer_size: usize,
-    retries: u32,
+    roots: Vec<Vec<u8>>,
+    limits: Limits,
 }
 
 impl ClientBuilder {
@@ -180,13 +178,13 @@ impl ClientBuilder {
     /// How long an answer may take, from connecting (10 seconds at most) to its last byte; a request that has the
     /// service wait may take so much longer. A stream of events must say something every two minutes. Default: 30 seconds.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.timeout = time;
+        self.limits.timeout = time;
         self
     }
 
     /// The most bytes an answer may have. Default: 16 MiB.
     pub fn max_answer_size(mut self, bytes: usize) -> Self {
-        self.max_answer_size = bytes;
+        self.limits.max_answer_size = bytes;
         self
     }
 
@@ -194,25 +192,35 @@ impl ClientBuilder {
     /// connection broke off, after pauses of 0.1 to 5 seconds. Also how often in a row
     /// a wait puts up with a service that is not there, or in trouble. Default: 3.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.retries = retries;
+        self.limits.retries = retries;
         self
     }
 
-    /// Builds it. The certificates that this machine trusts are read.
+    /// Accepts what these have issued, too, besides those that this machine trusts: the root of a company's
+    /// own authority. One certificate in DER, or any number in PEM; what else is in a PEM is ignored.
+    /// Default: none.
+    pub fn trust(mut self, certificates: impl Into<Vec<u8>>) -> Self {
+        self.roots.push(certificates.into());
+        self
+    }
+
+    /// Builds it. The certificates that this machine trusts are read (`SSL_CERT_FILE` and `SSL_CERT_DIR` name
+    /// others).
     ///
     /// # Errors
     ///
-    /// [`ClientError::Invalid`] if the URL is not one of http or https, or the key cannot be sent;
+    /// [`ClientError::Invalid`] if the URL is not one of http or https, the key cannot be sent, or what is to be
+    /// trusted is no certificate;
     /// [`ClientError::Transport`] if there is no TLS.
     pub fn build(self) -> Result<Client, ClientError> {
         let base = Base::parse(&self.base_url)?;
         let key = self.key.map(secret).transpose()?;
-        let http = Http {
-            transport: Transport::anywhere()?,
-            timeout: self.timeout,
-            max_answer_size: self.max_answer_size,
-            retries: self.retries,
-        };
+        let mut trust = Trust::of_this_machine();
+        for root in &self.roots {
+            let what = "what is to be trusted is not a certificate, in PEM or DER";
+            trust.add(root).map_err(|_| ClientError::Invalid { what })?;
+        }
+        let http = Http::new(&trust, self.limits)?;
         let inner = Arc::new(Inner { http, base, key });
         Ok(Client { inner })
     }

@@ -11,11 +11,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use super::Client;
 use super::backoff::Backoff;
 use super::error::ClientError;
-use super::http::{Call, Http};
+use super::http::{Call, Http, Limits};
 use super::instance::Answer;
 use crate::clock;
 use crate::outbound::outgoing::{self, MAX_REDIRECTS, Outgoing};
 use crate::outbound::pattern;
+use crate::outbound::trust::Trust;
 
 /// Looks at a URL, and wherever it says to look next, until the answer is not 202: await it. See
 /// [`UntilComplete`].
@@ -72,7 +73,7 @@ pub fn send_until_complete(request: Request<impl Into<Bytes>>) -> UntilComplete 
 /// # Errors
 ///
 /// [`ClientError::NotEnded`] if the time is over; [`ClientError::Invalid`] if the URL is not absolute, or not of
-/// http or https, or a header belongs to the connection (`Host`, `Content-Length`, ..); [`ClientError::Transport`], [`ClientError::TimedOut`], [`ClientError::AnswerTooLarge`]
+/// http or https, or a header belongs to the connection (`Host`, `Content-Length`, ..); [`ClientError::Transport`], [`ClientError::Untrusted`], [`ClientError::TimedOut`], [`ClientError::AnswerTooLarge`]
 /// (16 MiB, unless a [client](Self::via) says otherwise); [`ClientError::InvalidAnswer`] of redirects without end.
 #[must_use = "nothing is sent until this is awaited"]
 pub struct UntilComplete {
@@ -138,7 +139,7 @@ impl UntilComplete {
         let url = pattern::absolute(&url).map_err(|_| NOT_ABSOLUTE)?;
         let http = match &self.client {
             Some(client) => client.http().clone(),
-            None => Http::by_default()?,
+            None => Http::new(&Trust::of_this_machine(), Limits::default())?,
         };
         let headers = self.headers?;
         if outgoing::of_the_connection(&headers).is_some() {

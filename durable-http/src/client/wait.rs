@@ -128,7 +128,7 @@ impl WaitRequest {
     }
 
     fn retries(&self) -> u32 {
-        self.instance.http().retries
+        self.instance.http().limits.retries
     }
 
     async fn look(&self) -> Result<Look, ClientError> {
@@ -171,7 +171,7 @@ impl WaitRequest {
     }
 
     async fn hear(&self, mut body: Incoming) -> Heard {
-        let mut parser = Parser::new(self.instance.http().max_answer_size);
+        let mut parser = Parser::new(self.instance.http().limits.max_answer_size);
         loop {
             let frame = tokio::time::timeout(SILENCE, body.frame()).await;
             let Ok(Some(Ok(frame))) = frame else {

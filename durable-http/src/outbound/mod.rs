@@ -5,3 +5,4 @@ pub(crate) mod outgoing;
 pub(crate) mod pattern;
 pub(crate) mod policy;
 pub(crate) mod transport;
+pub(crate) mod trust;

@@ -2,7 +2,6 @@
 //! happens that nobody asked for.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use http::{Request, Response};
@@ -11,11 +10,10 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
 
 use super::gate::Gate;
 use super::policy::{OutboundPolicy, Refused};
+use super::trust::{Trust, objection};
 
 /// How many connections to a host are kept that nobody uses; each for 90 seconds.
 const MAX_IDLE: usize = 64;
@@ -29,6 +27,8 @@ pub(crate) enum TransportError {
     Connect(String),
     #[error(transparent)]
     Refused(Refused),
+    #[error("the certificate is not accepted: {0}")]
+    Untrusted(String),
     #[error("the connection broke off: {0}")]
     Broken(String),
     #[error("the answer has more than {limit} bytes")]
@@ -43,14 +43,15 @@ pub(crate) struct Transport {
 
 impl Transport {
     /// One that connects to any address.
-    pub(crate) fn anywhere() -> Result<Self, TransportError> {
-        Self::new(OutboundPolicy::everything())
+    pub(crate) fn anywhere(trust: &Trust) -> Result<Self, TransportError> {
+        Self::new(OutboundPolicy::everything(), trust)
     }
 
-    /// One that connects to what `policy` admits. It reads the certificates that this machine trusts
-    /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), so it is made once.
-    pub(crate) fn new(policy: OutboundPolicy) -> Result<Self, TransportError> {
-        let tls = HttpsConnectorBuilder::new().with_tls_config(trusting_this_machine()?);
+    /// One that connects to what `policy` admits.
+    pub(crate) fn new(policy: OutboundPolicy, trust: &Trust) -> Result<Self, TransportError> {
+        let config = trust.config();
+        let config = config.map_err(|error| TransportError::Tls(error.to_string()))?;
+        let tls = HttpsConnectorBuilder::new().with_tls_config(config);
         let connector = tls.https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -67,6 +68,9 @@ impl Transport {
         self.client.request(request).await.map_err(|error| {
             if let Some(refused) = refusal(&error) {
                 return TransportError::Refused(refused);
+            }
+            if let Some(what) = objection(&error) {
+                return TransportError::Untrusted(what);
             }
             let text = causes(&error);
             if error.is_connect() {
@@ -88,27 +92,6 @@ pub(crate) async fn read(body: Incoming, limit: usize) -> Result<Bytes, Transpor
         Err(error) if error.is::<LengthLimitError>() => Err(TransportError::TooLarge { limit }),
         Err(error) => Err(TransportError::Broken(causes(&*error))),
     }
-}
-
-/// Without any certificate https fails when it connects, and http works.
-fn trusting_this_machine() -> Result<ClientConfig, TransportError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (_, ignored) = roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() || ignored > 0 || !found.errors.is_empty() {
-        let (trusted, errors) = (roots.len(), found.errors.len());
-        tracing::debug!(
-            trusted,
-            ignored,
-            errors,
-            "certificates that this machine trusts"
-        );
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let config = config
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TransportError::Tls(error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Whether it is the policy that is in the way.

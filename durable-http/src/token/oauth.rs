@@ -7,6 +7,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 
 use super::answer::{Endpoints, endpoint};
 use super::{Secret, TokenAnswer, TokenError, TokenSource};
+use crate::outbound::trust::InvalidCertificate;
 
 /// Tokens by OAuth 2's client credentials grant (RFC 6749, 4.4). What a request names is the scope; of
 /// Microsoft Entra ID it ends with `/.default`.
@@ -40,6 +41,18 @@ impl ClientCredentials {
             client_id: client_id.into(),
             client_secret: Secret(client_secret.into()),
         }
+    }
+
+    /// Accepts what these have issued, too, as [`HttpClient::trust`](crate::HttpClient::trust) does.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCertificate`] if one cannot be read, or there is none.
+    pub fn trust(self, certificates: impl AsRef<[u8]>) -> Result<Self, InvalidCertificate> {
+        Ok(Self {
+            endpoints: self.endpoints.trust(certificates.as_ref())?,
+            ..self
+        })
     }
 
     fn request(&self, scope: &str) -> Result<Request<Bytes>, TokenError> {

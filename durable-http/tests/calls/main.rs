@@ -9,4 +9,5 @@ mod redirects;
 mod requests;
 mod retries;
 mod stub;
+mod tls;
 mod tokens;

@@ -1,5 +1,6 @@
 //! A server that answers as a test says and notes what it was asked, and an orchestrator that asks it.
 
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
+use axum::serve::Listener;
 use durable_core::testing::TestHub;
 use durable_core::{ActivityError, OrchestrationContext, orchestrator};
 use durable_http::{
@@ -40,7 +42,7 @@ impl Seen {
 }
 
 pub(crate) struct Stub {
-    /// `http://127.0.0.1:port`
+    /// `http://127.0.0.1:port`, or `https://..`
     pub(crate) url: String,
     pub(crate) port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -55,6 +57,16 @@ impl Stub {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
+        Self::on(listener, "http", port, answer)
+    }
+
+    /// The same on a listener that is there already.
+    pub(crate) fn on<L: Listener<Addr: Debug>>(
+        listener: L,
+        scheme: &str,
+        port: u16,
+        answer: impl Fn(&Seen, usize) -> Response + Clone + Send + Sync + 'static,
+    ) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (sender, news) = mpsc::unbounded_channel();
         let all = Arc::clone(&seen);
@@ -79,7 +91,7 @@ impl Stub {
         });
         let serving = async { axum::serve(listener, app).await.expect("a server") };
         Self {
-            url: format!("http://127.0.0.1:{port}"),
+            url: format!("{scheme}://127.0.0.1:{port}"),
             port,
             seen,
             news,

@@ -84,7 +84,8 @@ async fn check_site_available(
             Ok(Site::Unwell(last.status()))
         }
         Err(
-            ActivityError::TimedOut(_) | ActivityError::Application(HttpCallError::Unreachable(_)),
+            ActivityError::TimedOut(_)
+            | ActivityError::Application(HttpCallError::Unreachable(_) | HttpCallError::Untrusted(_)),
         ) => Ok(Site::Down),
         // A URL that is none, or leads where requests may not go.
         Err(error) => Err(error),
