@@ -1,7 +1,7 @@
 //! The history of an instance in the form of Durable Functions: `historyEvents` of a status.
 //!
 //! What has ended is one row, that of its end, which says when it was asked for and of whom; what is
-//! still open is a row of its own. What Durable Functions does not record (waits for events,
+//! still open is a row of its own, and so is what a rewind asks for again. What Durable Functions does not record (waits for events,
 //! cancellations, custom statuses, patches) is left out.
 
 use std::collections::BTreeMap;
@@ -138,20 +138,14 @@ impl From<HistoryError> for ApiError {
     }
 }
 
-/// What is known of a call that is open.
+/// A call that was answered.
 #[derive(Debug)]
-struct Open {
-    /// Where its row is.
+struct Answered {
+    /// Where the row of its answer is, the last one if it was made again.
     row: usize,
-    fire_at: Option<String>,
-}
-
-/// How a call was made.
-#[derive(Clone, Debug, Default)]
-struct Asked {
-    name: Option<String>,
-    time: Option<String>,
-    input: Option<String>,
+    /// What its own row was.
+    event_type: &'static str,
+    instance_id: Option<String>,
 }
 
 #[derive(Debug)]
@@ -159,9 +153,10 @@ struct Rows {
     payloads: Payloads,
     /// Without those of calls that were answered.
     shown: Vec<Option<Row>>,
-    open: BTreeMap<u32, Open>,
-    /// A call that has failed is answered again when the instance was rewound.
-    failed: BTreeMap<u32, Asked>,
+    /// Where the rows of calls are that are open, and those of all timers.
+    open: BTreeMap<u32, usize>,
+    /// After a rewind they may be made again, and answered again.
+    answered: BTreeMap<u32, Answered>,
     bytes: usize,
 }
 
@@ -171,7 +166,7 @@ impl Rows {
             payloads,
             shown: Vec::new(),
             open: BTreeMap::new(),
-            failed: BTreeMap::new(),
+            answered: BTreeMap::new(),
             bytes: 0,
         }
     }
@@ -188,39 +183,70 @@ impl Rows {
 
     /// A row that goes when its call is answered.
     fn open(&mut self, call: u32, row: Row) {
-        let open = Open {
-            row: self.shown.len(),
-            fire_at: row.fire_at.clone(),
-        };
-        self.open.insert(call, open);
+        self.open.insert(call, self.shown.len());
         self.push(row);
     }
 
     /// The row of an answer, with what is known from when the call was made.
     fn answered(&mut self, call: u32, row: Row) {
-        let asked = self.asked(call).unwrap_or_default();
-        if row.failure_details.is_some() {
-            self.failed.insert(call, asked.clone());
-        }
-        self.push(Row {
-            function_name: asked.name,
-            scheduled_time: asked.time,
-            input: asked.input,
-            ..row
-        });
+        let at = self.shown.len();
+        let row = match self.take_open(call) {
+            Some(asked) => {
+                let answered = Answered {
+                    row: at,
+                    event_type: asked.event_type,
+                    instance_id: asked.instance_id,
+                };
+                self.answered.insert(call, answered);
+                Row {
+                    function_name: asked.name,
+                    scheduled_time: Some(asked.timestamp),
+                    input: asked.input,
+                    ..row
+                }
+            }
+            None => self.answered_again(call, at, row),
+        };
+        self.push(row);
     }
 
-    /// How the call was made; that has no row any more.
-    fn asked(&mut self, call: u32) -> Option<Asked> {
-        let Some(open) = self.open.remove(&call) else {
-            return self.failed.remove(&call);
+    fn take_open(&mut self, call: u32) -> Option<Row> {
+        let row = self.open.remove(&call)?;
+        self.shown.get_mut(row)?.take()
+    }
+
+    /// A rewind feeds an answer again that has led to the failure.
+    fn answered_again(&mut self, call: u32, at: usize, row: Row) -> Row {
+        let Some(answered) = self.answered.get_mut(&call) else {
+            return row;
         };
-        let row = self.shown.get_mut(open.row)?.take()?;
-        Some(Asked {
-            name: row.name,
-            time: Some(row.timestamp),
-            input: row.input,
-        })
+        let before = std::mem::replace(&mut answered.row, at);
+        let Some(Some(before)) = self.shown.get(before) else {
+            return row;
+        };
+        Row {
+            function_name: before.function_name.clone(),
+            scheduled_time: before.scheduled_time.clone(),
+            input: before.input.clone(),
+            ..row
+        }
+    }
+
+    /// A call that has failed is open again; its failure stays.
+    fn made_again(&mut self, call: u32, time: &str) {
+        let Some(answered) = self.answered.get(&call) else {
+            return;
+        };
+        let Some(Some(failed)) = self.shown.get(answered.row) else {
+            return;
+        };
+        let row = Row {
+            name: failed.function_name.clone(),
+            instance_id: answered.instance_id.clone(),
+            input: failed.input.clone(),
+            ..Row::new(answered.event_type, time)
+        };
+        self.open(call, row);
     }
 
     fn input(&self, json: &str) -> Option<String> {
@@ -297,11 +323,14 @@ impl Rows {
                 let reason = reason.unwrap_or_default();
                 self.ended(row("ExecutionCompleted"), "Terminated", &reason);
             }
-            Kind::ExecutionRewound { reason } => {
+            Kind::ExecutionRewound { reason, calls } => {
                 self.push(Row {
                     reason: Some(reason),
                     ..row("ExecutionRewound")
                 });
+                for call in calls {
+                    self.made_again(call, &time);
+                }
             }
             kind @ (Kind::TaskScheduled { .. }
             | Kind::TaskCompleted { .. }
@@ -366,8 +395,9 @@ impl Rows {
                 self.open(call, Row { fire_at, ..row });
             }
             Kind::TimerFired { call } => {
-                // Its creation stays.
-                let fire_at = self.open.remove(&call).and_then(|open| open.fire_at);
+                // Its creation stays, and a rewind may have it fire again.
+                let created = self.open.get(&call).and_then(|row| self.shown.get(*row));
+                let fire_at = created.and_then(|row| row.as_ref()?.fire_at.clone());
                 let row = row("TimerFired");
                 self.push(Row { fire_at, ..row });
             }

@@ -1,6 +1,6 @@
 //! An instance that has failed goes on where it failed: what succeeded stays, and nothing runs twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -263,11 +263,37 @@ async fn history(client: &Client, id: &str) -> Vec<HistoryEvent> {
 /// The reasons of its rewinds.
 async fn rewinds(client: &Client, id: &str) -> Vec<String> {
     let reason = |event: HistoryEvent| match event.kind {
-        Kind::ExecutionRewound { reason } => Some(reason),
+        Kind::ExecutionRewound { reason, .. } => Some(reason),
         _ => None,
     };
     let events = history(client, id).await;
     events.into_iter().filter_map(reason).collect()
+}
+
+/// The rewind that `after` begins with names the calls that had failed and succeed now, and no other.
+#[track_caller]
+fn names_what_is_asked_for_again(before: &[HistoryEvent], after: &[HistoryEvent]) {
+    let calls = |events: &[HistoryEvent], which: fn(&Kind) -> Option<u32>| -> BTreeSet<u32> {
+        let calls = events.iter().filter_map(|event| which(&event.kind));
+        calls.collect()
+    };
+    let failed = calls(before, |kind| match kind {
+        Kind::TaskFailed { call, .. } | Kind::SubOrchestrationInstanceFailed { call, .. } => {
+            Some(*call)
+        }
+        _ => None,
+    });
+    let mended = calls(after, |kind| match kind {
+        Kind::TaskCompleted { call, .. } | Kind::SubOrchestrationInstanceCompleted { call, .. } => {
+            Some(*call)
+        }
+        _ => None,
+    });
+    let Kind::ExecutionRewound { calls, .. } = &after[0].kind else {
+        panic!("{after:?}");
+    };
+    let expected: Vec<_> = failed.intersection(&mended).copied().collect();
+    assert!(!expected.is_empty() && *calls == expected, "{after:?}");
 }
 
 /// Fails, is mended, and goes on.
@@ -434,9 +460,10 @@ async fn what_failed_runs_again_and_nothing_else() {
                 completed(&client, &id, row.output).await;
                 assert_eq!(desk.begun(), row.again, "{what}");
                 // What was stays.
-                let after = history(&client, &id).await;
+                let mut after = history(&client, &id).await;
                 assert_eq!(after[..before.len()], before, "{what}");
                 assert_eq!(rewinds(&client, &id).await, ["mended"], "{what}");
+                names_what_is_asked_for_again(&before, &after.split_off(before.len()));
             }
             site
         })

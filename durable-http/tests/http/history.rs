@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what is not as expected fails the test")]
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use durable_core::{
 use durable_http::Actions;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::world::{KEY, Reply, World, echo, look, wait, world, world_with};
@@ -251,5 +253,137 @@ async fn a_rewind_is_in_the_history_and_hides_nothing() {
         *completed,
         json!({"EventType": "TaskCompleted", "Timestamp": at, "FunctionName": "flaky",
                "ScheduledTime": at, "Input": "7", "Result": 7})
+    );
+}
+
+/// Whether `held` fails, and who is told when it waits.
+static HELD: LazyLock<watch::Sender<Held>> = LazyLock::new(|| watch::Sender::new(Held::Fails));
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Held {
+    Fails,
+    Waits,
+    Waiting,
+    Released,
+}
+
+/// Fails; then it waits until it is released.
+#[activity]
+pub(crate) async fn held(n: u32) -> Result<u32, std::io::Error> {
+    if *HELD.borrow() == Held::Fails {
+        return Err(std::io::Error::other("broken"));
+    }
+    HELD.send_if_modified(|held| {
+        let begins = *held == Held::Waits;
+        if begins {
+            *held = Held::Waiting;
+        }
+        begins
+    });
+    let mut news = HELD.subscribe();
+    let released = news.wait_for(|held| *held == Held::Released).await;
+    released.unwrap();
+    Ok(n)
+}
+
+/// Relies on `held`, directly or by a child.
+#[orchestrator]
+pub(crate) async fn holds(ctx: OrchestrationContext, child: Option<String>) -> Result<u32, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let Some(id) = child else {
+        let call = ctx.call_activity::<held>(7).await;
+        return call.map_err(|error| text(&error));
+    };
+    let call = ctx.call_sub_orchestrator::<holds>(None).id(id).await;
+    call.map_err(|error| text(&error))
+}
+
+/// What is asked for again has a row of its own until it is answered, and that says since when.
+#[tokio::test]
+async fn what_a_rewind_asks_for_again_is_open_again() {
+    let world = world().await;
+    let start = world
+        .client
+        .start_orchestration::<holds>(Some("kid".to_owned()));
+    start.id("dad").await.unwrap();
+    world.client.wait_for_completion("dad").await.unwrap();
+    let shown = async |id: &str| {
+        let uri = format!("/instances/{id}?showHistory=true&showHistoryOutput=true");
+        let shown = world.admin(Method::GET, &uri, "").await.json();
+        shown["historyEvents"].as_array().unwrap().clone()
+    };
+    HELD.send_replace(Held::Waits);
+    world.client.rewind("dad", "mended").await.unwrap();
+    let mut news = HELD.subscribe();
+    news.wait_for(|held| *held == Held::Waiting).await.unwrap();
+
+    let (dad, kid) = (shown("dad").await, shown("kid").await);
+    let (asked_dad, asked_kid) = (dad.last().unwrap(), kid.last().unwrap());
+    let types = |events: &[Value]| -> Vec<String> {
+        let types = events.iter().map(|event| event["EventType"].as_str());
+        types.map(|kind| kind.unwrap().to_owned()).collect()
+    };
+    let failed = ["ExecutionStarted", "TaskFailed", "ExecutionCompleted"];
+    let again = ["ExecutionRewound", "TaskScheduled"];
+    assert_eq!(types(&kid), [&failed[..], &again].concat());
+    assert_eq!(
+        without_times(asked_dad.clone()),
+        json!({"EventType": "SubOrchestrationInstanceCreated", "Timestamp": "a time",
+               "Name": "holds", "InstanceId": "kid", "Input": "null"})
+    );
+    assert_eq!(
+        without_times(asked_kid.clone()),
+        json!({"EventType": "TaskScheduled", "Timestamp": "a time", "Name": "held", "Input": "7"})
+    );
+
+    HELD.send_replace(Held::Released);
+    world.client.wait_for_completion("dad").await.unwrap();
+    for (id, asked, name) in [("dad", asked_dad, "holds"), ("kid", asked_kid, "held")] {
+        let events = shown(id).await;
+        let [.., rewound, answer, _end] = &*events else {
+            panic!("{events:?}");
+        };
+        // The row of the call is gone, and there is one of its answer.
+        assert_eq!(rewound["EventType"], "ExecutionRewound");
+        let found = (&answer["FunctionName"], &answer["Input"], &answer["Result"]);
+        assert_eq!(found, (&json!(name), &asked["Input"], &json!(7)));
+        assert_eq!(answer["ScheduledTime"], asked["Timestamp"], "{id}");
+    }
+}
+
+static GENEROUS: AtomicBool = AtomicBool::new(false);
+
+/// Has what it asked for, and fails by itself.
+#[orchestrator]
+pub(crate) async fn picky(ctx: OrchestrationContext, n: u32) -> Result<u32, String> {
+    ctx.create_timer(Duration::from_millis(1)).await;
+    let twice = ctx.call_activity::<twice>(n).await;
+    match twice {
+        Ok(twice) if GENEROUS.load(Ordering::Relaxed) => Ok(twice),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// The answer that led to a failure is fed again: its row says as much as the first.
+#[tokio::test]
+async fn an_answer_that_is_fed_again_says_of_which_call_it_is() {
+    let world = world().await;
+    let start = world.client.start_orchestration::<picky>(4);
+    start.id("t").await.unwrap();
+    world.client.wait_for_completion("t").await.unwrap();
+    GENEROUS.store(true, Ordering::Relaxed);
+    world.client.rewind("t", "mended").await.unwrap();
+    world.client.wait_for_completion("t").await.unwrap();
+    let events = events(&world, "&showHistoryOutput=true").await;
+    let answers = events
+        .iter()
+        .filter(|event| event["EventType"] == "TaskCompleted")
+        .map(|event| (&event["FunctionName"], &event["Input"], &event["Result"]));
+    let (name, input, result) = (json!("twice"), json!("4"), json!(8));
+    let expected = (&name, &input, &result);
+    assert_eq!(
+        answers.collect::<Vec<_>>(),
+        [expected, expected],
+        "{events:?}"
     );
 }

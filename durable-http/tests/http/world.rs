@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::history::{flaky, rely, tour, twice};
+use crate::history::{flaky, held, holds, picky, rely, tour, twice};
 
 pub(crate) const KEY: &str = "an admin key of a good length";
 
@@ -50,6 +50,9 @@ pub(crate) async fn world_on(
         .register::<tour>()
         .register::<flaky>()
         .register::<rely>()
+        .register::<held>()
+        .register::<holds>()
+        .register::<picky>()
         .register::<lenient>();
     let worker = worker.start().await.expect("a worker");
     let client = hub.client();

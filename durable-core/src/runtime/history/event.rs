@@ -1,12 +1,12 @@
 //! What is shown of a history: one list of events, from turns of steps of an event and actions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::FailureDetails;
-use crate::history::{Action, Event, Started, Turn};
+use crate::history::{Action, Event, Started, StepIndex, Turn};
 use crate::id::{CallId, ExecutionId, InstanceId};
 use crate::payload::Payload;
 use crate::replay::ParentInstance;
@@ -134,28 +134,65 @@ pub enum HistoryEventKind {
     },
     /// It had failed, and goes on: see [`Client::rewind`](crate::Client::rewind). What that takes back
     /// stays where it is.
-    ExecutionRewound { reason: String },
+    ExecutionRewound {
+        reason: String,
+        /// What had failed, and is asked for again by this: calls of activities and children. What was
+        /// still open when it failed is asked for again, too, and is not among these.
+        #[serde(default)]
+        calls: Vec<u32>,
+    },
 }
 
-/// What a turn shows.
-pub(super) fn events_of(
-    execution: ExecutionId,
-    turn: u32,
-    Turn { time, steps }: Turn,
-) -> impl Iterator<Item = HistoryEvent> {
-    let kinds = steps.into_iter().flat_map(|step| {
-        let actions = step.actions.into_iter().map(of_action);
-        std::iter::once(of_event(step.event)).chain(actions)
-    });
-    kinds.map(move |kind| HistoryEvent {
-        execution,
-        turn,
-        time: system(time),
-        kind,
-    })
+/// Follows the turns of an execution, from its first.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// Which calls have failed, by where their failures stand: a rewind names those places.
+    failed: BTreeMap<StepIndex, u32>,
 }
 
-fn of_event(event: Event) -> HistoryEventKind {
+impl Shown {
+    /// What a turn shows; it is counted from 1.
+    pub(super) fn events(
+        &mut self,
+        execution: ExecutionId,
+        turn: u32,
+        Turn { time, steps }: Turn,
+    ) -> Vec<HistoryEvent> {
+        let mut kinds = Vec::new();
+        for (at, step) in (0..).zip(steps) {
+            let index = StepIndex {
+                turn: turn.saturating_sub(1),
+                step: at,
+            };
+            let calls = self.asked_again(index, &step.event);
+            kinds.push(of_event(step.event, calls));
+            kinds.extend(step.actions.into_iter().map(of_action));
+        }
+        let event = |kind| HistoryEvent {
+            execution,
+            turn,
+            time: system(time),
+            kind,
+        };
+        kinds.into_iter().map(event).collect()
+    }
+
+    /// The calls that this event has made again.
+    fn asked_again(&mut self, at: StepIndex, event: &Event) -> Vec<u32> {
+        if let Event::ActivityFailed { call, .. } | Event::ChildFailed { call, .. } = event {
+            self.failed.insert(at, call.0);
+        }
+        let Event::Rewound { takes_back, .. } = event else {
+            return Vec::new();
+        };
+        let calls = takes_back.iter().filter_map(|at| self.failed.get(at));
+        let calls: BTreeSet<_> = calls.copied().collect();
+        calls.into_iter().collect()
+    }
+}
+
+/// `calls`: what it asks for again.
+fn of_event(event: Event, calls: Vec<u32>) -> HistoryEventKind {
     use HistoryEventKind as Kind;
     match event {
         Event::Started(started) => of_start(*started),
@@ -188,7 +225,7 @@ fn of_event(event: Event) -> HistoryEventKind {
         Event::Rewound {
             reason,
             takes_back: _,
-        } => Kind::ExecutionRewound { reason },
+        } => Kind::ExecutionRewound { reason, calls },
     }
 }
 

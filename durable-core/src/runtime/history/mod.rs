@@ -10,7 +10,7 @@ use futures_core::Stream;
 use futures_util::stream;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use self::event::events_of;
+use self::event::Shown;
 pub use self::event::{HistoryEvent, HistoryEventKind};
 use super::client::Client;
 use super::error::{ExportError, HistoryError};
@@ -28,7 +28,8 @@ const WRITTEN_AT_ONCE: usize = 64 << 10;
 /// Reads the history of an instance, event by event. Made by [`Client::history`].
 ///
 /// Only what is durable is read, a megabyte at a time or one turn, if that is longer: so a long
-/// history takes no more memory than a short one. Reading goes on beside everything else.
+/// history takes no more memory than a short one, but for a few bytes for each call that has failed. Reading goes
+/// on beside everything else.
 ///
 /// An execution's history only grows, and what was read of it never changes. So whoever has come to
 /// its end may ask again later, and gets what has come since. *Continuing as new* removes the history
@@ -48,6 +49,7 @@ pub struct History {
     /// Read, and not shown yet.
     turns: VecDeque<(u32, Turn)>,
     events: VecDeque<HistoryEvent>,
+    shown: Shown,
 }
 
 impl History {
@@ -58,6 +60,7 @@ impl History {
             place: None,
             turns: VecDeque::new(),
             events: VecDeque::new(),
+            shown: Shown::default(),
         }
     }
 
@@ -80,7 +83,8 @@ impl History {
             let (Some(place), Some((number, turn))) = (self.place, self.turns.pop_front()) else {
                 return Ok(None);
             };
-            self.events.extend(events_of(place.execution, number, turn));
+            let events = self.shown.events(place.execution, number, turn);
+            self.events.extend(events);
         }
     }
 
