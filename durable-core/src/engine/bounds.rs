@@ -1,9 +1,9 @@
 //! How much goes into a commit, and who goes first.
 
 use super::driver::{Driver, id, raise as raise_with, request, status};
-use crate::engine::{Command, Config, Fetch, Response};
+use crate::engine::{Command, Config, Fetch, Response, StartRequest};
 use crate::history::Event;
-use crate::id::EventName;
+use crate::id::{EventName, InstanceNumber};
 use crate::payload::Payload;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::{InstanceKey, Store};
@@ -71,6 +71,45 @@ fn first_come_first_served() {
         answered = now;
     }
     assert_eq!(answered, 600);
+}
+
+/// Two ways to read an instance, by id and by number: once one of them was gone, nobody overtakes
+/// those who wait for the other.
+#[test]
+fn nobody_overtakes_who_waits_for_an_instance_to_be_read() {
+    let config = Config {
+        max_live: 0,
+        ..Config::default()
+    };
+    let mut driver = Driver::open(MemoryKv::default(), config);
+    assert!(matches!(
+        driver.ask_and_finish(start("sleeper")),
+        Response::Done
+    ));
+    let numbered = |n: u32| Event::EventRaised {
+        name: EventName::new("go"),
+        data: Payload::encode(&n).unwrap(),
+        id: None,
+    };
+    driver.ask(Command::Start(StartRequest {
+        event: Some(numbered(0)),
+        ..request("sleeper", "fulfil")
+    }));
+    assert!(matches!(driver.read(), Some(Fetch::Glimpse(..))));
+    driver.ask(raise_with("sleeper", Payload::encode(&1).unwrap()));
+    let read = driver.read();
+    let by_number = InstanceKey::Number(InstanceNumber(0));
+    assert!(matches!(read, Some(Fetch::Instance { key, .. }) if key == by_number));
+    driver.ask(raise_with("sleeper", Payload::encode(&2).unwrap()));
+    driver.finish();
+
+    let key = InstanceKey::Id(id("sleeper"));
+    let stored = driver.store.load(&key, usize::MAX).unwrap().unwrap();
+    let events = stored.messages.iter().filter_map(|(_, event)| match event {
+        Event::EventRaised { data, .. } => Some(data.decode::<u32>().unwrap()),
+        _ => None,
+    });
+    assert_eq!(events.collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 /// What is stored for an instance is read piece by piece, others go on in between, and what comes

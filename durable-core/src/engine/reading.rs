@@ -7,9 +7,9 @@ use crate::engine::rewind::By;
 use crate::engine::work::keep_since;
 use crate::engine::{Answer, Engine, Loading, Want};
 use crate::history::{Event, lived, ways_back};
-use crate::id::InstanceId;
+use crate::id::{InstanceId, InstanceNumber};
 use crate::replay::{Problem, ProblemKind};
-use crate::store::{Glimpse, Header, InstanceKey, StoreError, Stored};
+use crate::store::{Glimpse, Header, InstanceKey, StatusDetail, StoreError, Stored};
 use crate::time::Timestamp;
 
 impl<R: Answer> Engine<R> {
@@ -46,12 +46,23 @@ impl<R: Answer> Engine<R> {
     pub(crate) fn next_fetch(&mut self) -> Option<Fetch> {
         loop {
             let fetch = self.fetches.pop_front()?;
+            if self.is_idle(&fetch) {
+                continue;
+            }
             if self.is_here(&fetch) {
                 let wants = self.parked.remove(&fetch).unwrap_or_default();
                 self.go_on_here(fetch, wants);
             } else if !self.join_loading(&fetch) {
                 return Some(fetch);
             }
+        }
+    }
+
+    /// Whether nobody waits for it any more, having gone on when its instance came into memory.
+    fn is_idle(&self, fetch: &Fetch) -> bool {
+        match fetch {
+            Fetch::Timers { .. } | Fetch::Messages { .. } | Fetch::Expired { .. } => false,
+            Fetch::Glimpse(..) | Fetch::Instance { .. } => !self.parked.contains_key(fetch),
         }
     }
 
@@ -260,9 +271,40 @@ impl<R: Answer> Engine<R> {
         if status.is_terminal() {
             return self.loaded_ended(stored, wants);
         }
+        let id = stored.header.id.clone();
         self.settle(stored);
         for want in wants {
             self.go_on(number, want);
+        }
+        self.go_on_with_parked(number, id);
+    }
+
+    /// What waits to read an instance that has come into memory by another key: from now on what
+    /// arrives finds it there, and must not overtake what came before.
+    fn go_on_with_parked(&mut self, number: InstanceNumber, id: InstanceId) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let messages = self.work.config.messages_at_once;
+        let mut fetches = Vec::new();
+        for key in [InstanceKey::Id(id.clone()), InstanceKey::Number(number)] {
+            for ended in [false, true] {
+                let key = key.clone();
+                fetches.push(Fetch::Instance {
+                    key,
+                    messages,
+                    ended,
+                });
+            }
+        }
+        let least = Fetch::Glimpse(id.clone(), StatusDetail::NONE);
+        let most = Fetch::Glimpse(id, StatusDetail::ALL);
+        let glimpses = self.parked.range(least..=most);
+        fetches.extend(glimpses.map(|(fetch, _)| fetch.clone()));
+        for fetch in fetches {
+            if let Some(wants) = self.parked.remove(&fetch) {
+                self.go_on_here(fetch, wants);
+            }
         }
     }
 

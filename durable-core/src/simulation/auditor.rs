@@ -345,6 +345,7 @@ impl Auditor {
 
     /// What was read never goes back, and is durable.
     pub(super) fn read(&mut self, id: &InstanceId, now: &Snapshot, durable: &Store) {
+        self.meets(&now.header);
         self.is_no_older(id, now);
         self.is_durable(id, now, durable);
         self.check_progress(id, now, durable);
@@ -374,9 +375,18 @@ impl Auditor {
         );
     }
 
+    /// What whoever lists instances has seen beside the engine, and is told once it is durable.
+    pub(super) fn listed(&mut self, id: &InstanceId, now: &Snapshot) {
+        let known = self.known(id);
+        let successor = known.replaced.is_some() && known.number < Some(now.header.number);
+        // One that replaces another may be lost again before that.
+        if !successor {
+            self.is_no_older(id, now);
+        }
+    }
+
     /// It is not older than what was read before.
-    pub(super) fn is_no_older(&mut self, id: &InstanceId, now: &Snapshot) {
-        self.meets(&now.header);
+    fn is_no_older(&mut self, id: &InstanceId, now: &Snapshot) {
         if let Some(turns) = self.known(id).suspended
             && !now.header.status.is_terminal()
         {

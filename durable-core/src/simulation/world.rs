@@ -1134,7 +1134,7 @@ impl World {
                 }
                 continue;
             };
-            self.auditor.is_no_older(id, &snapshot);
+            self.auditor.listed(id, &snapshot);
             let reader = Reader {
                 client,
                 life: seen.life,
