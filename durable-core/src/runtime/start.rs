@@ -100,20 +100,22 @@ impl Start {
         let (reuse, raises) = (self.reuse, self.event.is_some());
         let (client, mut request) = self.request()?;
         request.replaces = reuse.replaces();
-        let id = request.id.clone();
+        let (id, name) = (request.id.clone(), request.name.clone());
         loop {
-            let start = Command::Start(request.clone());
-            match client.shared.ask(start).await? {
-                Response::AlreadyExists(_) if reuse == IdReusePolicy::UseExisting && !raises => {}
-                Response::AlreadyExists(status)
-                    if reuse == IdReusePolicy::ReplaceAny && !status.is_terminal() =>
-                {
+            // It may have to be asked again, when what is there has made way.
+            let again = (reuse == IdReusePolicy::ReplaceAny).then(|| request.clone());
+            let response = client.shared.ask(Command::Start(request)).await?;
+            match (response, again) {
+                (Response::AlreadyExists(_), _)
+                    if reuse == IdReusePolicy::UseExisting && !raises => {}
+                (Response::AlreadyExists(status), Some(again)) if !status.is_terminal() => {
                     make_way(&client, &id).await?;
+                    request = again;
                     continue;
                 }
                 // It was terminated before its first turn was taken.
-                Response::Ended(_) if !raises => {}
-                response => begun(response, &request)?,
+                (Response::Ended(_), _) if !raises => {}
+                (response, _) => begun(response, &id, name)?,
             }
             return Ok((client, id));
         }
@@ -126,15 +128,15 @@ impl Start {
     ) -> Result<Result<InstanceId, Response>, StartError> {
         let (client, mut request) = self.request()?;
         request.replaces = number.map_or(Replaces::Nothing, Replaces::Only);
-        let start = Command::Start(request.clone());
-        match client.shared.ask(start).await? {
+        let (id, name) = (request.id.clone(), request.name.clone());
+        match client.shared.ask(Command::Start(request)).await? {
             Response::Ended(_) => {}
             refused @ (Response::AlreadyExists(_) | Response::NotFound) if number.is_some() => {
                 return Ok(Err(refused));
             }
-            response => begun(response, &request)?,
+            response => begun(response, &id, name)?,
         }
-        Ok(Ok(request.id))
+        Ok(Ok(id))
     }
 
     /// What is asked of the engine, if it can be.
@@ -182,8 +184,8 @@ impl Start {
 }
 
 /// Whether it was started.
-fn begun(response: Response, request: &StartRequest) -> Result<(), StartError> {
-    let id = request.id.clone();
+fn begun(response: Response, id: &InstanceId, name: String) -> Result<(), StartError> {
+    let id = id.clone();
     match response {
         Response::Done => Ok(()),
         Response::AlreadyExists(status) | Response::Ended(status) => {
@@ -193,10 +195,7 @@ fn begun(response: Response, request: &StartRequest) -> Result<(), StartError> {
         Response::LowOnSpace(Shortage { free, needed }) => {
             Err(StartError::LowOnSpace { free, needed })
         }
-        Response::NotRegistered { known } => Err(StartError::NotRegistered {
-            name: request.name.clone(),
-            known,
-        }),
+        Response::NotRegistered { known } => Err(StartError::NotRegistered { name, known }),
         other => Err(unexpected(&other).into()),
     }
 }

@@ -1,5 +1,6 @@
 //! What is not done, and how that is told.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use durable_http::client::{Client, ClientError, Instance};
@@ -274,6 +275,49 @@ async fn a_key_is_in_no_url_no_error_and_no_debug() {
         "{asked:?}"
     );
     no_key_in(&script.lines().join(" "));
+}
+
+/// By nobody in this process: what the other tests do, and the service that is in it, too, is looked at.
+#[tokio::test]
+async fn a_key_is_not_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let subscriber = subscriber.with_max_level(tracing::Level::TRACE).finish();
+    // For all threads: one of this thread alone would not hear what another has passed first.
+    tracing::subscriber::set_global_default(subscriber).expect("it is the only one");
+    let served = with_key().await;
+    let client = served.client_with(|client| client.key(KEY));
+    let instance = client.start("echo").input(&1).await.expect("a start");
+    instance.wait_for_completion().await.expect("an end");
+    instance.status().await.expect("a status");
+    let wrong = "a key that opens nothing here";
+    let client = served.client_with(|client| client.key(wrong));
+    client.start("echo").await.expect_err("not allowed");
+    let script = Script::of(&[HANG_UP]).await;
+    let client = Client::builder(&script.url).key(KEY).retries(0).build();
+    let away = client.expect("a client").instance("w");
+    away.status().await.expect_err("no answer");
+    let log = String::from_utf8(log.0.lock().expect("unpoisoned").clone()).expect("text");
+    // Beneath, connections are logged.
+    assert!(log.contains("hyper_util"), "it is not listened: {log}");
+    no_key_in(&log);
+    assert!(!log.contains(wrong), "{log}");
+}
+
+/// What is logged, at every level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("unpoisoned").extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn no_key_in(text: &str) {

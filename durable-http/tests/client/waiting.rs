@@ -3,23 +3,24 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use durable_http::client::{Client, ClientError, RuntimeStatus};
+use durable_http::client::{Client, ClientError, Instance, RuntimeStatus};
 
 use crate::script::{HANG_UP, Script, answer};
-use crate::served::{anonymous, without_events};
+use crate::served::{Served, anonymous, without_events};
 
 const RUNNING: &str = r#"{"instanceId": "w", "runtimeStatus": "Running"}"#;
 const ENDED: &str = r#"{"instanceId": "w", "runtimeStatus": "Completed", "output": 7}"#;
 
+/// An instance that waits for `Go`.
+async fn waiting(served: &Served) -> Instance {
+    let start = served.client().start("wait").id("w");
+    start.await.expect("a start")
+}
+
 #[tokio::test]
 async fn who_waits_listens_and_asks_once() {
     let served = anonymous().await;
-    let instance = served
-        .client()
-        .start("wait")
-        .id("w")
-        .await
-        .expect("a start");
+    let instance = waiting(&served).await;
     let waits = tokio::spawn(instance.wait_for_completion().into_future());
     while served.times("/instances/w/events") == 0 {
         tokio::task::yield_now().await;
@@ -36,12 +37,7 @@ async fn who_waits_listens_and_asks_once() {
 #[tokio::test]
 async fn where_there_are_no_events_it_is_asked_again_and_again() {
     let served = without_events().await;
-    let instance = served
-        .client()
-        .start("wait")
-        .id("w")
-        .await
-        .expect("a start");
+    let instance = waiting(&served).await;
     let wait = instance.wait_for_completion();
     let wait = wait.poll_interval(Duration::from_millis(1));
     let waits = tokio::spawn(wait.into_future());
@@ -57,12 +53,7 @@ async fn where_there_are_no_events_it_is_asked_again_and_again() {
 #[tokio::test]
 async fn who_does_not_want_to_listen_does_not() {
     let served = anonymous().await;
-    let instance = served
-        .client()
-        .start("wait")
-        .id("w")
-        .await
-        .expect("a start");
+    let instance = waiting(&served).await;
     let wait = instance.wait_for_completion().listen(false);
     let wait = wait.poll_interval(Duration::from_millis(1));
     let wait = wait.timeout(Duration::from_millis(50));
@@ -74,12 +65,7 @@ async fn who_does_not_want_to_listen_does_not() {
 #[tokio::test]
 async fn the_time_that_is_given_is_over_while_it_listens() {
     let served = anonymous().await;
-    let instance = served
-        .client()
-        .start("wait")
-        .id("w")
-        .await
-        .expect("a start");
+    let instance = waiting(&served).await;
     let wait = instance
         .wait_for_completion()
         .timeout(Duration::from_millis(100));

@@ -33,7 +33,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-const ROUTES: [(Method, &str); 12] = [
+const ROUTES: [(Method, &str); 16] = [
     (Method::POST, "/orchestrators/echo"),
     (Method::POST, "/orchestrators/nobody"),
     (Method::GET, "/instances/w"),
@@ -41,9 +41,13 @@ const ROUTES: [(Method, &str); 12] = [
     (Method::GET, "/instances"),
     (Method::POST, "/instances/w/raiseEvent/Other"),
     (Method::POST, "/instances/w/suspend"),
+    (Method::POST, "/instances/w/resume"),
+    (Method::POST, "/instances/w/retry"),
+    (Method::POST, "/instances/w/restart"),
     (Method::POST, "/instances/w/rewind"),
     (Method::POST, "/instances/w/terminate"),
     (Method::DELETE, "/instances/w"),
+    (Method::DELETE, "/instances?createdTimeFrom=2020-01-01"),
     (Method::GET, "/openapi.json"),
     (Method::GET, "/nowhere"),
 ];
@@ -65,7 +69,8 @@ async fn no_key_and_no_link_is_logged() {
         for (method, path) in ROUTES {
             for code in [KEY, wrong, &link] {
                 let encoded = durable_http::path_segment(code);
-                let uri = format!("{path}?code={encoded}");
+                let and = if path.contains('?') { '&' } else { '?' };
+                let uri = format!("{path}{and}code={encoded}");
                 world.send(method.clone(), &uri, &[], "1").await;
                 let headers = [("x-functions-key", code), ("referer", code)];
                 world.send(method.clone(), path, &headers, "{").await;
