@@ -145,6 +145,14 @@ impl ClientError {
         }
     }
 
+    /// Of a request that is about no instance: whatever there is at this URL, it is not the API.
+    pub(super) fn unless_elsewhere(self) -> Self {
+        if self == Self::NotFound {
+            return Self::not_understood("there is nothing at this URL (404)");
+        }
+        self
+    }
+
     pub(super) fn not_understood(error: impl ToString) -> Self {
         let message = error.to_string();
         Self::InvalidAnswer { message }

@@ -130,7 +130,7 @@ impl ListRequest {
             call.headers.insert(TOKEN, token);
         }
         let answer = self.client.http().ask(&call).await?;
-        let instances = json(&answer)?;
+        let instances = json(&answer).map_err(ClientError::unless_elsewhere)?;
         let next = answer.headers().get(TOKEN);
         let next = next.and_then(|token| token.to_str().ok()).map(str::trim);
         let next = next.filter(|token| !token.is_empty()).map(str::to_owned);

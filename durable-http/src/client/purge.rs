@@ -26,6 +26,8 @@ use super::target::Pairs;
 /// # }
 /// ```
 ///
+/// There is no choice by id: services other than this crate's pass it over, and would purge everything.
+///
 /// # Errors
 ///
 /// [`ClientError::Unauthorized`] and so on. After a [`Transport`](ClientError::Transport) that may have sent

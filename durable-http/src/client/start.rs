@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::error::ClientError;
-use super::instance::{Answer, Instance, json as read};
+use super::instance::{self, Answer, Instance};
 use super::models::{Links, Status};
 use super::target::Pairs;
 use super::{Client, RuntimeStatus};
@@ -145,6 +146,10 @@ impl StartRequest {
         let output = output.get().to_owned();
         Ok(Outcome::Completed { output })
     }
+}
+
+fn read<T: DeserializeOwned>(answer: &http::Response<Bytes>) -> Result<T, ClientError> {
+    instance::json(answer).map_err(ClientError::unless_elsewhere)
 }
 
 /// The same code is the answer to a bare output and to the status of one that has not completed.

@@ -1,4 +1,5 @@
-//! Which instances a request is about, of many: `runtimeStatus`, `createdTimeFrom`, `createdTimeTo`.
+//! Which instances a request is about, of many: `runtimeStatus`, `createdTimeFrom`, `createdTimeTo`,
+//! `instanceIdPrefix`.
 
 use std::ops::Bound;
 use std::time::SystemTime;
@@ -27,6 +28,10 @@ pub(super) fn of(query: &Query) -> Result<InstanceQuery, ApiError> {
     let to = time(query, "createdTimeTo")?;
     let bound = |time: Option<SystemTime>| time.map_or(Bound::Unbounded, Bound::Included);
     let mut asked = InstanceQuery::new().created((bound(from), bound(to)));
+    // To purge, too: the original passes it over there, and purges what was not meant.
+    if let Some(prefix) = query.get("instanceidprefix") {
+        asked = asked.id_prefix(prefix);
+    }
     for status in statuses(query).unwrap_or_default() {
         asked = asked.status(status);
     }

@@ -17,9 +17,6 @@ const MAX_TOP: usize = 1000;
 
 pub(super) async fn list(exchange: Exchange<'_>) -> Result<Response<ResponseBody>, ApiError> {
     let mut query = filter::of(exchange.query)?;
-    if let Some(prefix) = exchange.query.get("instanceidprefix") {
-        query = query.id_prefix(prefix);
-    }
     if let Some(token) = token(&exchange.parts.headers) {
         query = query.after(token);
     }

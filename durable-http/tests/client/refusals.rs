@@ -117,6 +117,26 @@ async fn what_a_service_answers_becomes_an_error_that_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_404_that_is_of_no_instance_says_that_the_url_is_wrong() {
+    let script = Script::of(&[&answer("404 Not Found", &[], "")]).await;
+    let client = asking(&script);
+    for error in [
+        client.start("echo").await.expect_err("start"),
+        client
+            .start("echo")
+            .wait(Duration::ZERO)
+            .await
+            .expect_err("start and wait"),
+        client.list().page(None).await.expect_err("list"),
+    ] {
+        assert!(
+            matches!(&error, ClientError::InvalidAnswer { message } if message.contains("URL")),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_of_this_api_is_not_understood() {
     for body in [
         "",

@@ -231,12 +231,25 @@ async fn many_are_purged_by_what_they_are() {
         "nothing is lost by that"
     );
 
-    let reply = purge("?createdTimeFrom=2199-01-01").await;
-    assert_eq!((reply.status, &*reply.text), (StatusCode::NOT_FOUND, ""));
+    for none in [
+        "?createdTimeFrom=2199-01-01",
+        "?createdTimeFrom=2020-01-01&instanceIdPrefix=c",
+    ] {
+        let reply = purge(none).await;
+        assert_eq!((reply.status, &*reply.text), (StatusCode::NOT_FOUND, ""));
+    }
+    let reply = purge("?createdTimeFrom=2020-01-01&instanceIdPrefix=b").await;
+    assert_eq!(&*reply.text, "{\"instancesDeleted\":1}");
+    assert_eq!(
+        ids(&list(&world, "?top=100", None).await),
+        ["a1", "a2", "f", "w"],
+        "only what was named is gone"
+    );
+
     let reply = purge("?createdTimeFrom=2020-01-01&runtimeStatus=Completed").await;
     assert_eq!(
         (reply.status, &*reply.text),
-        (StatusCode::OK, "{\"instancesDeleted\":3}")
+        (StatusCode::OK, "{\"instancesDeleted\":2}")
     );
     let reply = purge("?createdTimeFrom=2020-01-01").await;
     assert_eq!(
