@@ -23,6 +23,8 @@ pub(crate) const END: &str = "end";
 #[derive(Debug)]
 pub(crate) struct News {
     pub(crate) watch: InstanceWatch,
+    /// Which instance of its id it was allowed to watch: it may be another before the first look.
+    pub(crate) incarnation: u64,
     pub(crate) shown: Shown,
     /// Then whoever listens has to ask again, and is judged again.
     pub(crate) until: SystemTime,
@@ -35,12 +37,12 @@ impl News {
     /// time is over.
     async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
         match tokio::time::timeout(SILENCE, self.watch.next()).await {
-            Ok(Ok(Some(status))) => {
+            Ok(Ok(Some(status))) if status.incarnation() == self.incarnation => {
                 let event = event(&status, self.shown);
                 let over = status.runtime_status().is_terminal() || self.is_over();
                 Some((event, (!over).then_some(self)))
             }
-            Ok(Ok(None) | Err(_)) => None,
+            Ok(Ok(_) | Err(_)) => None,
             Err(_) if self.is_over() => None,
             Err(_) => Some((Bytes::from_static(b":\n\n"), Some(self))),
         }

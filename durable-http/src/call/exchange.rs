@@ -87,13 +87,12 @@ impl HttpCalls {
         request: &HttpRequest,
         next: &str,
     ) -> Result<Answered, HttpCallError> {
-        let mut outgoing = request.prepare()?;
+        let first = request.prepare()?;
         let wrong = |error| HttpCallError::Invalid(format!("the URL to poll: {error}"));
         let next = pattern::absolute(next).map_err(wrong)?;
-        let at_home = pattern::same_origin(&outgoing.url, &next);
-        outgoing.poll(next);
+        let at_home = pattern::same_origin(&first.url, &next);
         let token = request.token_source.as_ref().filter(|_| at_home);
-        self.ask(outgoing, token).await
+        self.ask(first.poll(next), token).await
     }
 
     /// With a token, and once more with another if that is refused.

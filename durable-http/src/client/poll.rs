@@ -13,6 +13,7 @@ use super::backoff::Backoff;
 use super::error::ClientError;
 use super::http::{Call, Http, Limits};
 use super::instance::Answer;
+use super::target::NOT_A_URL;
 use crate::clock;
 use crate::outbound::outgoing::{self, MAX_REDIRECTS, Outgoing};
 use crate::outbound::pattern;
@@ -67,7 +68,7 @@ pub fn send_until_complete(request: Request<impl Into<Bytes>>) -> UntilComplete 
 /// * Redirects are followed, ten in a row at most; never from https to http. 301 and 302 make a POST a GET, 303 all but
 ///   a HEAD; other methods are kept.
 /// * Headers go along to wherever has the scheme, host and port of the first URL; elsewhere credentials are left
-///   out, for good. No poll takes `x-functions-key` along.
+///   out, and no redirect brings them back. No poll takes `x-functions-key` along.
 /// * A GET that gets no answer is sent again, a few times in a row.
 ///
 /// # Errors
@@ -136,7 +137,7 @@ impl UntilComplete {
             Some(client) => client.base().resolve(&self.url),
             None => self.url.as_str().into(),
         };
-        let url = pattern::absolute(&url).map_err(|_| NOT_ABSOLUTE)?;
+        let url = pattern::absolute(&url).map_err(|_| NOT_A_URL)?;
         let http = match &self.client {
             Some(client) => client.http().clone(),
             None => Http::new(&Trust::of_this_machine(), Limits::default())?,
@@ -145,14 +146,16 @@ impl UntilComplete {
         if outgoing::of_the_connection(&headers).is_some() {
             return Err(OF_THE_CONNECTION);
         }
+        let first = Outgoing {
+            method: self.method,
+            url,
+            headers,
+            body: self.body,
+        };
         let chase = Chase {
             http,
-            asks: Outgoing {
-                method: self.method,
-                url,
-                headers,
-                body: self.body,
-            },
+            asks: first.clone(),
+            first,
             interval: self.poll_interval,
             pauses: Backoff::up_to(Duration::from_secs(10)),
         };
@@ -164,9 +167,6 @@ impl UntilComplete {
     }
 }
 
-const NOT_ABSOLUTE: ClientError = ClientError::Invalid {
-    what: "it is not an absolute URL of http or https without a user's name in it",
-};
 const OF_THE_CONNECTION: ClientError = ClientError::Invalid {
     what: "a header belongs to the connection, as `Host` and `Content-Length` do",
 };
@@ -191,6 +191,8 @@ impl fmt::Debug for UntilComplete {
 /// The way from answer to answer.
 struct Chase {
     http: Http,
+    first: Outgoing,
+    /// What is asked next.
     asks: Outgoing,
     interval: Option<Duration>,
     pauses: Backoff,
@@ -217,7 +219,7 @@ impl Chase {
     }
 
     async fn ask(&self) -> Result<Response<Bytes>, ClientError> {
-        let request = self.asks.request().map_err(|_| NOT_ABSOLUTE)?;
+        let request = self.asks.request().map_err(|_| NOT_A_URL)?;
         let (head, body) = request.into_parts();
         let call = Call {
             method: head.method,
@@ -246,7 +248,7 @@ impl Chase {
             }
             _ => None,
         }?;
-        self.asks.poll(next);
+        self.asks = self.first.poll(next);
         let said = pattern::retry_after(headers, clock::now()).or(self.interval);
         Some(said.unwrap_or_else(|| self.pauses.pause()))
     }

@@ -9,7 +9,7 @@ use super::error::ClientError;
 use super::models::Links;
 use crate::links::path_segment;
 
-const NOT_A_URL: ClientError = ClientError::Invalid {
+pub(super) const NOT_A_URL: ClientError = ClientError::Invalid {
     what: "it is not an absolute URL of http or https without a user's name in it",
 };
 

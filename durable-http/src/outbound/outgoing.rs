@@ -45,8 +45,8 @@ const OF_THE_CONNECTION: [HeaderName; 8] = [
 
 /// A request as it is sent. Its URL and headers may hold secrets: it has no `Debug`.
 ///
-/// A secret that was left out once does not come back: whoever it was kept from has chosen what is asked
-/// next. So the origin that secrets are meant for never moves.
+/// What it carries is meant for the origin of the first request. A secret that a redirect has left out does
+/// not come back with the next one.
 #[derive(Clone)]
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
@@ -84,11 +84,14 @@ impl Outgoing {
         true
     }
 
-    /// Becomes the question how what was accepted is getting on.
-    pub(crate) fn poll(&mut self, at: Url) {
-        self.become_get();
-        self.headers.remove(FUNCTIONS_KEY);
-        self.turn_to(at);
+    /// Of the first request: the question how what it has begun is getting on, asked there, whoever has been
+    /// asked since.
+    pub(crate) fn poll(&self, at: Url) -> Self {
+        let mut poll = self.clone();
+        poll.become_get();
+        poll.headers.remove(FUNCTIONS_KEY);
+        poll.turn_to(at);
+        poll
     }
 
     fn become_get(&mut self) {
@@ -223,8 +226,7 @@ mod tests {
         all.extend(["accept", "x-content"]);
         let mut redirected = outgoing("POST", &all);
         assert!(redirected.redirect(&answer(303, "/y")));
-        let mut polled = outgoing("POST", &all);
-        polled.poll(url("https://a.test/y"));
+        let polled = outgoing("POST", &all).poll(url("https://a.test/y"));
         for left in [redirected, polled] {
             assert_eq!(names(&left), ["accept", "x-content"]);
         }
@@ -258,11 +260,7 @@ mod tests {
             assert!(on_its_way.redirect(&answer(307, to)));
             on_its_way
         };
-        let polled = |to: &str| {
-            let mut on_its_way = on_its_way();
-            on_its_way.poll(url(to));
-            on_its_way
-        };
+        let polled = |to: &str| on_its_way().poll(url(to));
         let open = ["accept", "idempotency-key", "traceparent", "x-trace"];
         for elsewhere in [
             redirected("https://b.test/x"),

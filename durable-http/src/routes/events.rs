@@ -6,11 +6,9 @@ use durable_core::StatusDetail;
 use http::{Response, StatusCode};
 
 use super::exchange::Exchange;
-use crate::auth::Action;
 use crate::clock;
 use crate::error::ApiError;
 use crate::events::{END, EventStream, News};
-use crate::models::Shown;
 use crate::response::{ResponseBody, empty, event_stream};
 
 pub(super) async fn events(
@@ -28,16 +26,11 @@ pub(super) async fn events(
     let place = place.map_err(|_| ApiError::Overloaded {
         retry_after: inner.retry_after,
     })?;
-    let shown = Shown {
-        input: exchange.query.flag("showinput").unwrap_or(true)
-            && exchange.may(Action::Input, Some(id)).await,
-        output: exchange.may(Action::Output, Some(id)).await,
-        history: exchange.may(Action::History, Some(id)).await,
-    };
     let until = clock::now().checked_add(inner.max_stream_time);
     Ok(event_stream(EventStream::new(News {
         watch: exchange.api.client().watch(status.instance_id()),
-        shown,
+        incarnation: status.incarnation(),
+        shown: exchange.shown(Some(id)).await,
         until: until.unwrap_or_else(clock::now),
         _place: place,
     })))

@@ -11,6 +11,7 @@ use crate::api::{HttpApi, Inner};
 use crate::auth::{Action, Caller, Subject, is_foreign};
 use crate::body::RequestBody;
 use crate::error::ApiError;
+use crate::models::Shown;
 use crate::query::Query;
 use crate::response::ResponseBody;
 
@@ -119,6 +120,16 @@ impl Exchange<'_> {
     /// Whether it is allowed by a link, which is for one incarnation.
     pub(super) fn is_by_link(&self) -> bool {
         matches!(self.caller, Caller::Link(..))
+    }
+
+    /// What is shown to the caller of an instance, or of all of them.
+    pub(super) async fn shown(&self, id: Option<&str>) -> Shown {
+        let input = self.query.flag("showinput").unwrap_or(true);
+        Shown {
+            input: input && self.may(Action::Input, id).await,
+            output: self.may(Action::Output, id).await,
+            history: self.may(Action::History, id).await,
+        }
     }
 
     /// Whether the caller may do something more to the instance, or to all of them.

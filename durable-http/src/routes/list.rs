@@ -5,7 +5,6 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::exchange::Exchange;
 use super::filter;
-use crate::auth::Action;
 use crate::error::ApiError;
 use crate::models::{Shown, StatusObject};
 use crate::response::{ResponseBody, json};
@@ -20,7 +19,7 @@ pub(super) async fn list(exchange: Exchange<'_>) -> Result<Response<ResponseBody
     if let Some(token) = token(&exchange.parts.headers) {
         query = query.after(token);
     }
-    let shown = shown(&exchange).await;
+    let shown = exchange.shown(None).await;
     let page = exchange.api.client().query(
         query
             .page_size(page_size(&exchange))
@@ -45,16 +44,6 @@ fn answer(page: InstancePage, shown: Shown) -> Result<Response<ResponseBody>, Ap
         response.headers_mut().insert(TOKEN, token);
     }
     Ok(response)
-}
-
-/// What the caller may see of every instance.
-async fn shown(exchange: &Exchange<'_>) -> Shown {
-    Shown {
-        input: exchange.query.flag("showinput").unwrap_or(true)
-            && exchange.may(Action::Input, None).await,
-        output: exchange.may(Action::Output, None).await,
-        history: exchange.may(Action::History, None).await,
-    }
 }
 
 /// What cannot be a token is one of nobody's query.

@@ -26,6 +26,10 @@ pub(super) async fn raise(
     let malformed = |what: &str| ApiError::BadRequest(format!("the body: {what}"));
     let data = data.ok_or_else(|| malformed("it is empty"))?;
     let data = RawValue::from_string(data).map_err(|error| malformed(&error.to_string()))?;
+    if exchange.is_by_link() {
+        // While its body came another instance may have taken its place, which the link is not for.
+        running(&exchange, id).await?;
+    }
     exchange.api.client().raise_event(id, event, &data).await?;
     Ok(empty(StatusCode::ACCEPTED))
 }

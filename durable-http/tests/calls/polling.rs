@@ -4,7 +4,7 @@ use durable_core::{HistoryEventKind, TaskHub};
 use durable_http::{HttpActivity, HttpRequest};
 use futures_util::TryStreamExt;
 
-use super::stub::{Stub, answer, ask, calls, made, reply};
+use super::stub::{Seen, Stub, answer, ask, calls, made, reply};
 
 /// Accepts `/start`, says so, and is done when `/job` is asked.
 async fn job(headers: &'static [(&str, &str)]) -> Stub {
@@ -182,16 +182,28 @@ async fn at_the_same_origin_all_headers_are_sent_but_the_key_of_functions() {
     );
 }
 
+/// The origin is the first request's, wherever polls have gone since.
 #[tokio::test]
 async fn who_comes_back_from_another_origin_is_at_home_again() {
-    // The origin is the first request's, wherever polls have gone since.
-    let home =
-        Stub::new(|seen, _| reply(200, &[], seen.header("authorization").unwrap_or("none"))).await;
-    let back = home.at("/job");
-    let away =
-        Stub::new(move |_, _| reply(202, &[("location", &back), ("retry-after", "1")], "")).await;
-    let answer = answer(with_secrets(away.at("/start"))).await;
-    assert_eq!(answer.text(), "none");
+    let away = Stub::new(|seen, _| {
+        let back = seen.path.split_once('?').expect("a query").1.to_owned();
+        reply(202, &[("location", &back), ("retry-after", "1")], "")
+    })
+    .await;
+    let out = away.at("/job");
+    let home = Stub::new(move |seen, nth| {
+        let host = seen.header("host").expect("a host");
+        let location = format!("{out}?http://{host}/back");
+        let headers = [("location", &*location), ("retry-after", "1")];
+        reply(if nth == 0 { 202 } else { 200 }, &headers, "")
+    })
+    .await;
+    answer(with_secrets(home.at("/start"))).await;
+    assert_eq!(home.lines(), ["POST /start", "GET /back"]);
+    let sent = |seen: &Seen| seen.header("authorization").map(str::to_owned);
+    let (home, away) = (home.seen(), away.seen());
+    assert!(sent(&home[1]).is_some() && sent(&home[1]) == sent(&home[0]));
+    assert_eq!((away.len(), sent(&away[0])), (1, None));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// The server; it ends with the test.
 pub(crate) struct Script {
     pub(crate) url: String,
+    answers: Arc<Mutex<Vec<String>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -21,10 +22,12 @@ impl Script {
     pub(crate) async fn of(answers: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let answers: Vec<_> = answers
+        let answers: Vec<String> = answers
             .iter()
             .map(|text| text.replace("{url}", &url))
             .collect();
+        let answers = Arc::new(Mutex::new(answers));
+        let says = Arc::clone(&answers);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&asked);
         tokio::spawn(async move {
@@ -36,12 +39,14 @@ impl Script {
                 let Some(request) = request(&mut stream).await else {
                     continue;
                 };
-                let at = {
+                let answer = {
                     let mut seen = seen.lock().expect("unpoisoned");
+                    let answers = says.lock().expect("unpoisoned");
+                    let at = seen.len().min(answers.len() - 1);
                     seen.push(request);
-                    (seen.len() - 1).min(answers.len() - 1)
+                    answers[at].clone()
                 };
-                match answers[at].as_str() {
+                match answer.as_str() {
                     SILENCE => {
                         tokio::spawn(async move {
                             let _open = stream;
@@ -53,7 +58,16 @@ impl Script {
                 }
             }
         });
-        Self { url, asked }
+        Self {
+            url,
+            answers,
+            asked,
+        }
+    }
+
+    /// Says this first instead: where it leads to was not known before.
+    pub(crate) fn answer_first(&self, answer: &str) {
+        answer.clone_into(&mut self.answers.lock().expect("unpoisoned")[0]);
     }
 
     /// All requests so far, as they came.

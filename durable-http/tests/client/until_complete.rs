@@ -201,6 +201,26 @@ async fn secrets_stay_with_the_origin_that_they_were_given_for() {
     }
 }
 
+/// The origin is the first request's, wherever polls have gone since; as it is for orchestrators' calls.
+#[tokio::test]
+async fn who_comes_back_from_another_origin_is_at_home_again() {
+    let home = Script::of(&[
+        &answer("200 OK", &[], "never"),
+        &answer("200 OK", &[], "done"),
+    ])
+    .await;
+    let back = format!("location: {}/back", home.url);
+    let away = Script::of(&[&answer("202 Accepted", &[&back], "")]).await;
+    let out = format!("location: {}/out", away.url);
+    home.answer_first(&answer("202 Accepted", &[&out], ""));
+    let poll = poll_until_complete(&home.url).header("authorization", "hush");
+    let done = quick(poll).await.expect("an end");
+    assert_eq!(&done.body()[..], b"done");
+    assert_eq!(home.lines(), ["GET /", "GET /back"]);
+    assert!(home.asked()[1].contains("authorization: hush"));
+    assert!(!away.asked()[0].contains("hush"));
+}
+
 #[tokio::test]
 async fn the_time_that_is_given_is_for_all_of_it() {
     let script = Script::of(&[&answer("202 Accepted", &[], "")]).await;

@@ -1,9 +1,17 @@
 //! Links: what each opens, where it leads, and what it never carries.
 
-use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use durable_http::Actions;
+use http::{Method, Request, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tower::ServiceExt;
 
 use crate::world::{KEY, World, world, world_with};
 
@@ -241,5 +249,91 @@ async fn links_begin_with_what_the_service_is_called() {
             expected,
             "{headers:?}"
         );
+    }
+}
+
+/// The bits of these actions in a link.
+const STATUS: u16 = 1 << 1;
+const RAISE: u16 = 1 << 5;
+
+/// Ends the instance, and puts another of its id in its place.
+async fn replace(world: &World, id: &str) {
+    world.client.terminate(id, "").await.expect("a hub");
+    world.client.purge(id).await.expect("it has ended");
+    world.waiting(id).await;
+}
+
+/// A body that comes when it is let come, and says when it is first asked for.
+struct Late {
+    asked: Option<oneshot::Sender<()>>,
+    data: Option<oneshot::Receiver<Bytes>>,
+}
+
+impl Body for Late {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(asked) = self.asked.take() {
+            asked.send(()).expect("somebody waits for it");
+        }
+        let Some(data) = &mut self.data else {
+            return Poll::Ready(None);
+        };
+        let data = ready!(Pin::new(data).poll(cx));
+        self.data = None;
+        Poll::Ready(Some(Ok(Frame::data(data.expect("it is sent")))))
+    }
+}
+
+/// While a body is on its way another instance may take the place of the one that the link is for.
+#[tokio::test]
+async fn a_link_is_for_one_incarnation_however_late_the_body_comes() {
+    for (replaced, expected) in [(false, StatusCode::ACCEPTED), (true, StatusCode::NOT_FOUND)] {
+        let world = world().await;
+        let incarnation = world.waiting("w").await.incarnation();
+        let code = world.forge(&json!([1, "w", incarnation, RAISE, null]));
+        let (asked, is_asked) = oneshot::channel();
+        let (send, data) = oneshot::channel();
+        let request = Request::post(format!("/instances/w/raiseEvent/Go?code={code}"))
+            .header("content-type", "application/json")
+            .body(Late {
+                asked: Some(asked),
+                data: Some(data),
+            });
+        let reply = world.ask(request.expect("a request"));
+        let meanwhile = async {
+            is_asked.await.expect("it is read");
+            if replaced {
+                replace(&world, "w").await;
+            }
+            send.send(Bytes::from_static(b"7"))
+                .expect("it is waited for");
+        };
+        let (reply, ()) = tokio::join!(reply, meanwhile);
+        assert_eq!(reply.status, expected);
+    }
+}
+
+/// A stream that nobody has read from yet shows nothing of another instance of the id either.
+#[tokio::test]
+async fn a_stream_is_of_the_incarnation_that_its_link_is_for() {
+    for replaced in [false, true] {
+        let world = world().await;
+        let incarnation = world.waiting("w").await.incarnation();
+        let code = world.forge(&json!([1, "w", incarnation, STATUS, null]));
+        let request = Request::get(format!("/instances/w/events?code={code}"));
+        let request = request.body(String::new()).expect("a request");
+        let answer = world.api.clone().oneshot(request).await;
+        let answer = answer.expect("never an error");
+        assert_eq!(answer.status(), StatusCode::OK);
+        if replaced {
+            replace(&world, "w").await;
+        }
+        let first = answer.into_body().frame().await;
+        assert_eq!(first.is_none(), replaced, "{first:?}");
     }
 }
