@@ -11,7 +11,7 @@ use http_body_util::Full;
 use super::error::HttpCallError;
 use crate::outbound::policy::OutboundPolicy;
 use crate::outbound::transport::{Transport, TransportError, read};
-use crate::outbound::trust::{InvalidCertificate, Trust};
+use crate::outbound::trust::InvalidCertificate;
 
 /// What [`HttpCaller::send`] returns.
 pub type HttpAnswer<'a> =
@@ -54,24 +54,19 @@ where
 /// The client that is used if there is no other: HTTP/1.1, with TLS and the certificates that this
 /// machine trusts; connections are kept and used again. No proxy, no cookies, no compression.
 ///
-/// Making one reads the machine's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), so make it
-/// once. Cheap to clone.
+/// The first request reads the machine's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others). Cheap to
+/// clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    policy: OutboundPolicy,
-    trust: Trust,
-    transport: Result<Transport, TransportError>,
+    transport: Transport,
     max_answer: usize,
 }
 
 impl HttpClient {
     /// A client that connects to what `policy` allows.
     pub fn new(policy: OutboundPolicy) -> Self {
-        let trust = Trust::of_this_machine();
         Self {
-            transport: Transport::new(policy.clone(), &trust),
-            policy,
-            trust,
+            transport: Transport::new(policy),
             max_answer: 1024 * 1024,
         }
     }
@@ -91,10 +86,11 @@ impl HttpClient {
     /// # Errors
     ///
     /// [`InvalidCertificate`](crate::InvalidCertificate) if one cannot be read, or there is none.
-    pub fn trust(mut self, certificates: impl AsRef<[u8]>) -> Result<Self, InvalidCertificate> {
-        self.trust.add(certificates.as_ref())?;
-        self.transport = Transport::new(self.policy.clone(), &self.trust);
-        Ok(self)
+    pub fn trust(self, certificates: impl AsRef<[u8]>) -> Result<Self, InvalidCertificate> {
+        Ok(Self {
+            transport: self.transport.trust(certificates.as_ref())?,
+            ..self
+        })
     }
 
     /// The most bytes that the body of an answer may have. As every payload it must fit into the hub's
@@ -108,13 +104,9 @@ impl HttpClient {
     }
 
     async fn ask(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpCallError> {
-        let transport = self
-            .transport
-            .as_ref()
-            .map_err(|error| error.clone().into_call())?;
         let agent = HeaderValue::from_static(concat!("durable-http/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().entry(USER_AGENT).or_insert(agent);
-        let answer = transport.send(request.map(Full::new)).await;
+        let answer = self.transport.send(request.map(Full::new)).await;
         let (parts, body) = answer.map_err(TransportError::into_call)?.into_parts();
         let body = read(body, self.max_answer).await;
         Ok(Response::from_parts(

@@ -185,7 +185,7 @@ impl From<TransportError> for ClientError {
         match error {
             TransportError::TooLarge { limit } => Self::AnswerTooLarge { limit },
             TransportError::Untrusted(message) => Self::Untrusted { message },
-            TransportError::Connect(message) => Self::Transport {
+            TransportError::Connect(message) | TransportError::Tls(message) => Self::Transport {
                 message,
                 sent_nothing: true,
             },
@@ -194,7 +194,7 @@ impl From<TransportError> for ClientError {
                 message: refused.to_string(),
                 sent_nothing: true,
             },
-            TransportError::Broken(message) | TransportError::Tls(message) => Self::Transport {
+            TransportError::Broken(message) => Self::Transport {
                 message,
                 sent_nothing: false,
             },

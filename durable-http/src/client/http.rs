@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use super::backoff::Backoff;
 use super::error::ClientError;
 use crate::outbound::transport::{self, Transport};
-use crate::outbound::trust::Trust;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -90,11 +89,6 @@ impl Call {
 }
 
 impl Http {
-    pub(super) fn new(trust: &Trust, limits: Limits) -> Result<Self, ClientError> {
-        let transport = Transport::anywhere(trust)?;
-        Ok(Self { transport, limits })
-    }
-
     /// The whole answer.
     pub(super) async fn ask(&self, call: &Call) -> Result<Response<Bytes>, ClientError> {
         let mut backoff = Backoff::up_to(Duration::from_secs(5));

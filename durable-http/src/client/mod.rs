@@ -49,7 +49,7 @@ use ::http::{HeaderValue, Method, Uri};
 
 use self::http::{Call, Http, Limits};
 use self::target::{Base, Target};
-use crate::outbound::trust::Trust;
+use crate::outbound::transport::Transport;
 
 pub use error::ClientError;
 pub use instance::{Instance, RestartRequest, StatusRequest};
@@ -204,23 +204,26 @@ impl ClientBuilder {
         self
     }
 
-    /// Builds it. The certificates that this machine trusts are read (`SSL_CERT_FILE` and `SSL_CERT_DIR` name
-    /// others).
+    /// Builds it. The first request reads the certificates that this machine trusts (`SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR` name others).
     ///
     /// # Errors
     ///
     /// [`ClientError::Invalid`] if the URL is not one of http or https, the key cannot be sent, or what is to be
-    /// trusted is no certificate;
-    /// [`ClientError::Transport`] if there is no TLS.
+    /// trusted is no certificate.
     pub fn build(self) -> Result<Client, ClientError> {
         let base = Base::parse(&self.base_url)?;
         let key = self.key.map(secret).transpose()?;
-        let mut trust = Trust::of_this_machine();
+        let mut transport = Transport::anywhere();
         for root in &self.roots {
             let what = "what is to be trusted is not a certificate, in PEM or DER";
-            trust.add(root).map_err(|_| ClientError::Invalid { what })?;
+            let trusting = transport.trust(root);
+            transport = trusting.map_err(|_| ClientError::Invalid { what })?;
         }
-        let http = Http::new(&trust, self.limits)?;
+        let http = Http {
+            transport,
+            limits: self.limits,
+        };
         let inner = Arc::new(Inner { http, base, key });
         Ok(Client { inner })
     }

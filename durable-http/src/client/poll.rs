@@ -17,7 +17,7 @@ use super::target::NOT_A_URL;
 use crate::clock;
 use crate::outbound::outgoing::{self, MAX_REDIRECTS, Outgoing};
 use crate::outbound::pattern;
-use crate::outbound::trust::Trust;
+use crate::outbound::transport::Transport;
 
 /// Looks at a URL, and wherever it says to look next, until the answer is not 202: await it. See
 /// [`UntilComplete`].
@@ -140,7 +140,10 @@ impl UntilComplete {
         let url = pattern::absolute(&url).map_err(|_| NOT_A_URL)?;
         let http = match &self.client {
             Some(client) => client.http().clone(),
-            None => Http::new(&Trust::of_this_machine(), Limits::default())?,
+            None => Http {
+                transport: Transport::anywhere(),
+                limits: Limits::default(),
+            },
         };
         let headers = self.headers?;
         if outgoing::of_the_connection(&headers).is_some() {

@@ -2,6 +2,7 @@
 //! happens that nobody asked for.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use http::{Request, Response};
@@ -10,10 +11,12 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
 use super::gate::Gate;
 use super::policy::{OutboundPolicy, Refused};
-use super::trust::{Trust, objection};
+use super::trust::{InvalidCertificate, Trust, objection};
 
 /// How many connections to a host are kept that nobody uses; each for 90 seconds.
 const MAX_IDLE: usize = 64;
@@ -35,29 +38,50 @@ pub(crate) enum TransportError {
     TooLarge { limit: usize },
 }
 
-/// A pool of connections. Cheap to clone.
+type Pool = Client<HttpsConnector<Gate>, Full<Bytes>>;
+
+/// A pool of connections, made with the first request. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
-    client: Client<HttpsConnector<Gate>, Full<Bytes>>,
+    policy: OutboundPolicy,
+    trust: Trust,
+    pool: Arc<OnceCell<Pool>>,
 }
 
 impl Transport {
     /// One that connects to any address.
-    pub(crate) fn anywhere(trust: &Trust) -> Result<Self, TransportError> {
-        Self::new(OutboundPolicy::everything(), trust)
+    pub(crate) fn anywhere() -> Self {
+        Self::new(OutboundPolicy::everything())
     }
 
     /// One that connects to what `policy` admits.
-    pub(crate) fn new(policy: OutboundPolicy, trust: &Trust) -> Result<Self, TransportError> {
-        let config = trust.config();
+    pub(crate) fn new(policy: OutboundPolicy) -> Self {
+        Self {
+            policy,
+            trust: Trust::default(),
+            pool: Arc::default(),
+        }
+    }
+
+    /// One that accepts what these have issued, too.
+    pub(crate) fn trust(mut self, certificates: &[u8]) -> Result<Self, InvalidCertificate> {
+        self.trust.add(certificates)?;
+        self.pool = Arc::default();
+        Ok(self)
+    }
+
+    /// Files are read for it, so that is done where it holds up nobody.
+    async fn pool(&self) -> Result<Pool, TransportError> {
+        let trust = self.trust.clone();
+        let config = spawn_blocking(move || trust.config()).await;
+        let config = config.map_err(|error| TransportError::Tls(error.to_string()))?;
         let config = config.map_err(|error| TransportError::Tls(error.to_string()))?;
         let tls = HttpsConnectorBuilder::new().with_tls_config(config);
         let connector = tls.https_or_http().enable_http1();
-        let client = Client::builder(TokioExecutor::new())
+        Ok(Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(MAX_IDLE)
-            .build(connector.wrap_connector(Gate::new(policy)));
-        Ok(Self { client })
+            .build(connector.wrap_connector(Gate::new(self.policy.clone()))))
     }
 
     /// Sends it; the answer's body is still on its way. There is no time-out.
@@ -65,7 +89,8 @@ impl Transport {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, TransportError> {
-        self.client.request(request).await.map_err(|error| {
+        let pool = self.pool.get_or_try_init(|| self.pool()).await?;
+        pool.request(request).await.map_err(|error| {
             if let Some(refused) = refusal(&error) {
                 return TransportError::Refused(refused);
             }
@@ -115,4 +140,21 @@ fn causes(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_read_before_the_first_request_and_then_once_for_all_clones() {
+        let transport = Transport::anywhere();
+        let clone = transport.clone();
+        assert!(!transport.pool.initialized());
+        // Nobody listens there.
+        let request = Request::get("http://127.0.0.1:1/").body(Full::default());
+        let refused = clone.send(request.expect("a request")).await;
+        assert!(matches!(refused, Err(TransportError::Connect(_))));
+        assert!(transport.pool.initialized());
+    }
 }

@@ -17,29 +17,18 @@ const PEM: &[u8] = b"-----BEGIN ";
 #[error("it is not a certificate, in PEM or DER: {0}")]
 pub struct InvalidCertificate(String);
 
-/// The roots that a service's certificate must lead to.
+/// Roots that a service's certificate may lead to, besides those that this machine trusts.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust(RootCertStore);
 
-impl Trust {
-    /// Those that this machine trusts. Without any https fails when it connects, and http works.
-    pub(crate) fn of_this_machine() -> Self {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        let (_, ignored) = roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() || ignored > 0 || !found.errors.is_empty() {
-            let (trusted, errors) = (roots.len(), found.errors.len());
-            tracing::debug!(
-                trusted,
-                ignored,
-                errors,
-                "certificates that this machine trusts"
-            );
-        }
-        Self(roots)
+impl Default for Trust {
+    fn default() -> Self {
+        Self(RootCertStore::empty())
     }
+}
 
-    /// And all of these: one in DER, or any number in PEM.
+impl Trust {
+    /// Adds all of these: one in DER, or any number in PEM.
     pub(crate) fn add(&mut self, certificates: &[u8]) -> Result<(), InvalidCertificate> {
         if !certificates.windows(PEM.len()).any(|part| part == PEM) {
             return self.add_one(certificates.into());
@@ -60,10 +49,19 @@ impl Trust {
         added.map_err(|error| invalid(objection(&error).unwrap_or_else(|| error.to_string())))
     }
 
-    pub(crate) fn config(&self) -> Result<ClientConfig, rustls::Error> {
+    /// With those that this machine trusts: it reads files. Without any https fails when it connects, and
+    /// http works.
+    pub(crate) fn config(self) -> Result<ClientConfig, rustls::Error> {
+        let mut roots = self.0;
+        let found = rustls_native_certs::load_native_certs();
+        let (_, ignored) = roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() || ignored > 0 || !found.errors.is_empty() {
+            let (trusted, errors) = (roots.len(), found.errors.len());
+            tracing::debug!(trusted, ignored, errors, "certificates that are trusted");
+        }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let config = config.with_safe_default_protocol_versions()?;
-        let config = config.with_root_certificates(self.0.clone());
+        let config = config.with_root_certificates(roots);
         Ok(config.with_no_client_auth())
     }
 }

@@ -11,7 +11,7 @@ use super::{AccessToken, TokenError};
 use crate::clock;
 use crate::outbound::pattern;
 use crate::outbound::transport::{Transport, TransportError, read};
-use crate::outbound::trust::{InvalidCertificate, Trust};
+use crate::outbound::trust::InvalidCertificate;
 
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -20,34 +20,21 @@ const UNSAID: Duration = Duration::from_secs(5 * 60);
 
 /// A client for endpoints that whoever runs the program has set: they may be anywhere.
 #[derive(Clone, Debug)]
-pub(super) struct Endpoints {
-    trust: Trust,
-    transport: Result<Transport, TransportError>,
-}
+pub(super) struct Endpoints(Transport);
 
 impl Endpoints {
     pub(super) fn new() -> Self {
-        Self::trusting(Trust::of_this_machine())
-    }
-
-    fn trusting(trust: Trust) -> Self {
-        let transport = Transport::anywhere(&trust);
-        Self { trust, transport }
+        Self(Transport::anywhere())
     }
 
     /// Ones that accept what these have issued, too.
-    pub(super) fn trust(mut self, certificates: &[u8]) -> Result<Self, InvalidCertificate> {
-        self.trust.add(certificates)?;
-        Ok(Self::trusting(self.trust))
+    pub(super) fn trust(self, certificates: &[u8]) -> Result<Self, InvalidCertificate> {
+        self.0.trust(certificates).map(Self)
     }
 
     pub(super) async fn ask(&self, request: Request<Bytes>) -> Result<AccessToken, TokenError> {
         let broken = |error: TransportError| TokenError::new(error.to_string());
-        let transport = self
-            .transport
-            .as_ref()
-            .map_err(|error| broken(error.clone()))?;
-        let answer = transport.send(request.map(Full::new)).await;
+        let answer = self.0.send(request.map(Full::new)).await;
         let (parts, body) = answer.map_err(broken)?.into_parts();
         let body = read(body, MAX_ANSWER).await.map_err(broken)?;
         if parts.status == StatusCode::OK {
