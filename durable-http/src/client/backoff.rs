@@ -23,10 +23,6 @@ impl Backoff {
         self.pauses
     }
 
-    pub(super) fn reset(&mut self) {
-        self.pauses = 0;
-    }
-
     /// The next one.
     pub(super) fn pause(&mut self) -> Duration {
         let factor = 2_u32.saturating_pow(self.pauses);
@@ -52,7 +48,5 @@ mod tests {
             backoff.pause();
         }
         assert!(backoff.pause() <= Duration::from_secs(2));
-        backoff.reset();
-        assert!(backoff.pause() <= SHORTEST);
     }
 }

@@ -28,6 +28,7 @@
 //! A request that reached nobody is sent again, and so is one that only reads; what may have been
 //! done is never repeated. Nothing goes through a proxy, and no redirect is followed but by the last two.
 
+mod absence;
 mod backoff;
 mod error;
 mod http;
@@ -189,8 +190,8 @@ impl ClientBuilder {
     }
 
     /// How often a request is sent again that reached nobody, or that only reads and got no answer because a
-    /// connection broke off, after pauses of 0.1 to 5 seconds. Also how often in a row
-    /// a wait puts up with a service that is not there, or in trouble. Default: 3.
+    /// connection broke off, after pauses of 0.1 to 5 seconds. Also how often
+    /// a wait asks a service again that has never answered. Default: 3.
     pub fn retries(mut self, retries: u32) -> Self {
         self.limits.retries = retries;
         self

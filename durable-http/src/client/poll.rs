@@ -9,6 +9,7 @@ use http::header::{HeaderName, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::Client;
+use super::absence::{self, Patience};
 use super::backoff::Backoff;
 use super::error::ClientError;
 use super::http::{Call, Http, Limits};
@@ -69,7 +70,8 @@ pub fn send_until_complete(request: Request<impl Into<Bytes>>) -> UntilComplete 
 ///   a HEAD; other methods are kept.
 /// * Headers go along to wherever has the scheme, host and port of the first URL; elsewhere credentials are left
 ///   out, and no redirect brings them back. No poll takes `x-functions-key` along.
-/// * A GET that gets no answer is sent again, a few times in a row.
+/// * A GET that gets no answer is sent again, a few times in a row; after a 202 for
+///   [5 minutes](Self::max_absence), in which a service may be restarted.
 ///
 /// # Errors
 ///
@@ -84,6 +86,7 @@ pub struct UntilComplete {
     body: Bytes,
     timeout: Option<Duration>,
     poll_interval: Option<Duration>,
+    max_absence: Duration,
     client: Option<Client>,
 }
 
@@ -96,6 +99,7 @@ impl UntilComplete {
             body,
             timeout: None,
             poll_interval: None,
+            max_absence: absence::USUAL,
             client: None,
         }
     }
@@ -122,6 +126,13 @@ impl UntilComplete {
     /// How long to pause where a 202 does not say. Default: 0.1 to 10 seconds, longer each time.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = Some(interval);
+        self
+    }
+
+    /// How long a service that has answered 202 may give no answer, at a stretch. After that it ends with what
+    /// stands in the way. Default: 5 minutes.
+    pub fn max_absence(mut self, time: Duration) -> Self {
+        self.max_absence = time;
         self
     }
 
@@ -161,6 +172,8 @@ impl UntilComplete {
             first,
             interval: self.poll_interval,
             pauses: Backoff::up_to(Duration::from_secs(10)),
+            patience: Patience::Tries(0),
+            max_absence: self.max_absence,
         };
         let Some(timeout) = self.timeout else {
             return chase.run().await;
@@ -199,6 +212,8 @@ struct Chase {
     asks: Outgoing,
     interval: Option<Duration>,
     pauses: Backoff,
+    patience: Patience,
+    max_absence: Duration,
 }
 
 impl Chase {
@@ -222,6 +237,10 @@ impl Chase {
     }
 
     async fn ask(&self) -> Result<Response<Bytes>, ClientError> {
+        absence::outlast(self.patience, || self.ask_once()).await
+    }
+
+    async fn ask_once(&self) -> Result<Response<Bytes>, ClientError> {
         let request = self.asks.request().map_err(|_| NOT_A_URL)?;
         let (head, body) = request.into_parts();
         let call = Call {
@@ -252,6 +271,8 @@ impl Chase {
             _ => None,
         }?;
         self.asks = self.first.poll(next);
+        // It works for us by now: what it does is not given up because it is restarted.
+        self.patience = Patience::Time(self.max_absence);
         let said = pattern::retry_after(headers, clock::now()).or(self.interval);
         Some(said.unwrap_or_else(|| self.pauses.pause()))
     }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use super::absence::{self, LONGEST_PAUSE, Patience};
 use super::backoff::Backoff;
 use super::error::ClientError;
 use super::instance::{Answer, Instance, status_of};
@@ -19,8 +20,6 @@ use crate::outbound::pattern;
 
 /// How long a stream of events may be silent. This crate's services say something every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(120);
-/// The longest pause, whatever the service says: it is the service's wish, and the caller's time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Waits for the end of an instance: await it. It comes to the status of what has ended, however that was.
 ///
@@ -39,7 +38,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// # }
 /// ```
 ///
-/// A service that is away for a while is waited for, too: as often in a row as
+/// A service that has answered once and is away for a while, as when it is restarted, is waited for, too:
+/// [5 minutes](Self::max_absence). One that has never answered is asked as often as
 /// [`retries`](super::ClientBuilder::retries) says.
 ///
 /// # Errors
@@ -52,6 +52,7 @@ pub struct WaitRequest {
     instance: Instance,
     timeout: Option<Duration>,
     poll_interval: Option<Duration>,
+    max_absence: Duration,
     listens: bool,
 }
 
@@ -61,6 +62,7 @@ impl WaitRequest {
             instance,
             timeout: None,
             poll_interval: None,
+            max_absence: absence::USUAL,
             listens: true,
         }
     }
@@ -75,6 +77,13 @@ impl WaitRequest {
     /// it does not say so, 0.1 to 10 seconds, longer each time.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = Some(interval);
+        self
+    }
+
+    /// How long a service that has answered before may be away, or in trouble, at a stretch. After that the
+    /// wait ends with what stands in the way. Default: 5 minutes.
+    pub fn max_absence(mut self, time: Duration) -> Self {
+        self.max_absence = time;
         self
     }
 
@@ -95,24 +104,17 @@ impl WaitRequest {
     async fn end(&self) -> Result<Status, ClientError> {
         let mut listens = self.listens;
         let mut polls = Backoff::up_to(Duration::from_secs(10));
-        let mut failures = Backoff::up_to(Duration::from_secs(10));
         let mut cuts = Backoff::up_to(Duration::from_secs(10));
+        let mut patience = Patience::Tries(self.instance.http().limits.retries);
         loop {
-            let pause = match self.look().await {
-                Ok(Look::Ended(status)) => return Ok(*status),
-                Ok(Look::GoesOn { retry_after }) => {
-                    failures.reset();
+            let pause = match absence::outlast(patience, || self.look()).await? {
+                Look::Ended(status) => return Ok(*status),
+                Look::GoesOn { retry_after } => {
                     let polled = self.poll_interval.or(retry_after);
                     polled.unwrap_or_else(|| polls.pause())
                 }
-                Err(error) if error.is_transient() && failures.pauses() < self.retries() => {
-                    let said = error.retry_after();
-                    let pause = failures.pause();
-                    tokio::time::sleep(said.unwrap_or(pause).min(LONGEST_PAUSE)).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
             };
+            patience = Patience::Time(self.max_absence);
             if listens {
                 match self.listen_to_events().await {
                     Heard::Ended(status) => return Ok(*status),
@@ -125,10 +127,6 @@ impl WaitRequest {
             }
             tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
         }
-    }
-
-    fn retries(&self) -> u32 {
-        self.instance.http().limits.retries
     }
 
     async fn look(&self) -> Result<Look, ClientError> {

@@ -47,6 +47,16 @@ async fn a_202_leads_on_until_there_is_an_end() {
             vec![HANG_UP.to_owned(), done.clone()],
             vec!["/a/b?c=d", "/a/b?c=d"],
         ),
+        // A service that is restarted meanwhile is away for longer than three attempts.
+        (
+            [
+                vec![accepted("/x")],
+                vec![HANG_UP.to_owned(); 6],
+                vec![done.clone()],
+            ]
+            .concat(),
+            [vec!["/a/b?c=d"], vec!["/x"; 7]].concat(),
+        ),
     ] {
         let answers: Vec<_> = answers.iter().map(String::as_str).collect();
         let script = Script::of(&answers).await;
@@ -107,6 +117,16 @@ async fn a_request_is_sent_once_and_then_it_is_only_looked() {
     for gone in ["content-type", "content-length", "secret"] {
         assert!(!asked[1].contains(gone), "{gone}: {}", asked[1]);
     }
+
+    // But not for ever.
+    let accepted = answer("202 Accepted", &["location: /x"], "");
+    let gone = Script::of(&[&accepted, HANG_UP]).await;
+    let looks = quick(poll_until_complete(&gone.url)).max_absence(Duration::from_millis(50));
+    let error = looks.await.expect_err("no answer");
+    assert!(
+        matches!(error, ClientError::Transport { .. } | ClientError::TimedOut),
+        "{error:?}"
+    );
 
     // It may have been done: it is not sent again, and a 202 without a place has nothing to look at.
     let script = Script::of(&[HANG_UP]).await;

@@ -102,7 +102,26 @@ async fn a_service_that_is_away_for_a_while_is_waited_for() {
         assert_eq!(status.output::<u32>().expect("a number"), Some(7));
         assert_eq!(script.lines().len(), asked, "{:?}", script.lines());
     }
-    // But not for ever.
+    // Longer than a service that was never there,
+    let away: Vec<_> = [&*running].into_iter().chain([&*trouble; 4]).collect();
+    let script = Script::of(&[&away[..], &[&ended]].concat()).await;
+    let client = Client::builder(&script.url).retries(0).build();
+    let wait = client
+        .expect("a client")
+        .instance("w")
+        .wait_for_completion();
+    let status = wait.listen(false).poll_interval(Duration::ZERO).await;
+    assert_eq!(status.expect("an end").output::<u32>().expect("7"), Some(7));
+    // but not for ever.
+    let script = Script::of(&[&running, &trouble]).await;
+    let client = Client::new(&script.url).expect("a client");
+    let wait = client.instance("w").wait_for_completion().listen(false);
+    let wait = wait.poll_interval(Duration::ZERO);
+    let status = wait.max_absence(Duration::from_millis(300)).await;
+    assert!(
+        matches!(status, Err(ClientError::Unexpected { status: 502, .. })),
+        "{status:?}"
+    );
     let script = Script::of(&[&trouble]).await;
     let client = Client::builder(&script.url).retries(2).build();
     let wait = client
