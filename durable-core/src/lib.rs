@@ -194,6 +194,7 @@ pub mod testing;
 mod text;
 mod time;
 mod version;
+mod weight;
 
 pub use activity::{
     Activity, ActivityContext, FromActivity, Poll, Progress, Rejection, ReportError, Requirements,

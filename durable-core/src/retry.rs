@@ -110,6 +110,47 @@ impl RetryPolicy {
         }
     }
 
+    /// How many attempts there are in all, at least 1.
+    ///
+    /// ```
+    /// use durable_core::RetryPolicy;
+    /// use std::time::Duration;
+    ///
+    /// let policy = RetryPolicy::exponential(5, Duration::from_secs(1)).jitter(0.25);
+    /// assert_eq!((policy.get_max_attempts(), policy.get_jitter()), (5, 0.25));
+    /// assert_eq!(policy.get_first_interval(), Duration::from_secs(1));
+    /// assert_eq!((policy.get_backoff_coefficient(), policy.get_max_interval()), (2.0, None));
+    /// assert_eq!(policy.get_retry_timeout(), None);
+    /// ```
+    pub fn get_max_attempts(&self) -> u32 {
+        self.max_attempts
+    }
+
+    /// How long after the first failure the second attempt is made.
+    pub fn get_first_interval(&self) -> Duration {
+        self.first_interval
+    }
+
+    /// What [`backoff_coefficient`](Self::backoff_coefficient) has set, at least 1.
+    pub fn get_backoff_coefficient(&self) -> f64 {
+        self.backoff_coefficient
+    }
+
+    /// What [`max_interval`](Self::max_interval) has set; `None`: an interval may be of any length.
+    pub fn get_max_interval(&self) -> Option<Duration> {
+        self.max_interval
+    }
+
+    /// What [`jitter`](Self::jitter) has set, from 0 to 1.
+    pub fn get_jitter(&self) -> f64 {
+        self.jitter
+    }
+
+    /// What [`retry_timeout`](Self::retry_timeout) has set; `None`: for as long as there are attempts.
+    pub fn get_retry_timeout(&self) -> Option<Duration> {
+        self.retry_timeout
+    }
+
     /// How long to wait after attempt number `attempt` (counted from 1) has failed, without jitter;
     /// `None` if that was the last.
     pub fn delay_after(&self, attempt: u32) -> Option<Duration> {

@@ -10,6 +10,7 @@ use crate::payload::Payload;
 use crate::replay::{Identity, Watched};
 use crate::store::{Attempts, Header, HeaderSize, Reports, RuntimeStatus, Stored, shown_reports};
 use crate::time::Timestamp;
+use crate::weight;
 
 use super::fair::Standing;
 use super::hold::Hold;
@@ -293,20 +294,39 @@ impl<R> Instance<R> {
         !self.standing.waits() && self.mailbox.all_stored()
     }
 
-    /// An estimate of the bytes it holds in memory.
-    pub(super) fn bytes(&self) -> usize {
-        /// The struct, its maps and its header, without payloads.
-        const FRAME: usize = 1_000;
-        let body = match &self.body {
-            Body::Live(watched) => watched.bytes(),
-            Body::Fresh | Body::Parked | Body::Ended => 0,
+    /// The bytes that it holds in memory, by estimate: the struct in its map, the orchestrator's future and
+    /// its calls, payloads, history as far as it is remembered. What the orchestrator has allocated cannot
+    /// be seen; its input counts twice, as it was decoded for it.
+    pub(super) fn weight(&self) -> usize {
+        /// Its places in the engine's indexes: by id, by use, in queues.
+        const PLACES: usize = 120;
+        /// A call's in those of attempts and timers.
+        const PLACE_OF_CALL: usize = 60;
+        let input = self.input.as_ref().map_or(0, Payload::len);
+        let (body, decoded) = match &self.body {
+            Body::Live(watched) => (watched.weight(), input),
+            Body::Fresh | Body::Parked | Body::Ended => (0, 0),
         };
-        FRAME
+        let attempts = self.attempts.values().map(Attempts::bytes).sum::<usize>();
+        let result = match &self.result {
+            Some(Ok(output)) => output.len(),
+            Some(Err(failure)) => failure.bytes(),
+            None => 0,
+        };
+        size_of::<Self>() * 11 / 6
+            + PLACES
             + body
-            + self.mailbox.bytes()
-            + self.outstanding.bytes()
-            + self.attempts.values().map(Attempts::bytes).sum::<usize>()
-            + self.input.as_ref().map_or(0, Payload::len)
+            + input
+            + decoded
+            + result
+            + self.header.weight()
+            + self.mailbox.weight()
+            + self.outstanding.weight()
+            + self.outstanding.len() * PLACE_OF_CALL
+            + attempts
+            + weight::tree::<CallId, Attempts>(self.attempts.len())
+            + self.turn_lens.capacity() * size_of::<u32>()
+            + self.event_ids.weight()
     }
 }
 
@@ -338,6 +358,8 @@ fn started(event: &Event) -> Option<&Started> {
 pub(super) struct EventIds {
     known: BTreeSet<Arc<str>>,
     oldest_first: VecDeque<Arc<str>>,
+    /// The bytes of all of them.
+    len: usize,
 }
 
 impl EventIds {
@@ -350,13 +372,22 @@ impl EventIds {
 
     fn insert(&mut self, id: Arc<str>) {
         if self.known.insert(Arc::clone(&id)) {
+            self.len += id.len();
             self.oldest_first.push_back(id);
             if self.oldest_first.len() > Self::MOST
                 && let Some(oldest) = self.oldest_first.pop_front()
             {
+                self.len -= oldest.len();
                 self.known.remove(&oldest);
             }
         }
+    }
+
+    /// The bytes that they hold in memory, by estimate.
+    fn weight(&self) -> usize {
+        let ids = self.known.len();
+        let each = weight::SHARED + size_of::<Arc<str>>();
+        self.len + each * ids + weight::tree::<Arc<str>, ()>(ids)
     }
 
     pub(super) fn to_vec(&self) -> Vec<Arc<str>> {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::collections::vec_deque::{Iter, IterMut};
 
 use crate::history::Event;
+use crate::weight;
 
 /// An event on its way to an instance.
 #[derive(Debug)]
@@ -94,9 +95,32 @@ impl<R> Mailbox<R> {
         Some(mail)
     }
 
+    /// Takes away what is to terminate the instance by letters before this one. Returns those.
+    pub(super) fn take_terminations_before(&mut self, letter: u64) -> Vec<u64> {
+        let mut taken = Vec::new();
+        let ends = |mail: &Mail<R>| {
+            let letter = mail.letter.filter(|came| *came < letter)?;
+            matches!(mail.event, Event::Terminated { .. }).then_some(letter)
+        };
+        for mail in std::mem::take(self).mails {
+            match ends(&mail) {
+                Some(letter) => taken.push(letter),
+                None => self.push(mail),
+            }
+        }
+        taken
+    }
+
     /// The bytes of all payloads in it.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The bytes that it holds in memory, by estimate.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes
+            + self.mails.capacity() * size_of::<Mail<R>>()
+            + weight::SHARED * self.mails.len()
     }
 
     pub(super) fn len(&self) -> usize {

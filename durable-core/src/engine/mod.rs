@@ -635,7 +635,7 @@ impl<R: Answer> Engine<R> {
         };
         self.ready.note_served(&mut instance.standing);
         self.work.turn(instance);
-        let bytes = instance.bytes();
+        let bytes = instance.weight();
         self.live_bytes = self.live_bytes - instance.counted_bytes + bytes;
         instance.counted_bytes = bytes;
         self.uses += 1;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::engine::delivery::insert_first;
 use crate::engine::hold::Hold;
-use crate::engine::instance::Instance;
+use crate::engine::instance::{Body, Instance};
 use crate::engine::mailbox::Mail;
 use crate::engine::message::Snapshot;
 use crate::engine::rewind::By;
@@ -188,6 +188,15 @@ impl<R> Work<R> {
     }
 }
 
+/// The start of a child that is called again.
+fn called(started: Box<Started>) -> Letter {
+    Letter::Start {
+        started,
+        named: true,
+        again: true,
+    }
+}
+
 /// The start of what an orchestrator begins.
 fn start(
     instance: InstanceId,
@@ -342,19 +351,33 @@ impl<R: Answer> Engine<R> {
                 self.work.settle(seq);
                 self.work.send(Letter::Ended { parent, result });
             }
-            (None, _) => self.work.settle(seq),
+            // It may have to be spared: it is told behind whatever else is on its way to it.
+            (None, Some(started)) => self.on_number(number, Want::Letter(seq, called(started))),
+            (None, None) => self.work.settle(seq),
         }
     }
 
-    /// The child that was to be rewound is no more.
+    /// The child that was to go on has ended meanwhile, or is no more.
     pub(super) fn call_again(&mut self, seq: u64, started: Box<Started>) {
         let id = started.instance.clone();
-        let letter = Letter::Start {
-            started,
-            named: true,
-            again: true,
+        self.look_at(&id, Want::Letter(seq, called(started)));
+    }
+
+    /// A child that runs is called again. When its parent failed, it was to be terminated: if it was not
+    /// yet, it lives on.
+    fn spare(&mut self, number: InstanceNumber, seq: u64, started: Box<Started>) {
+        let Some(instance) = self.instances.get_mut(&number) else {
+            return;
         };
-        self.look_at(&id, Want::Letter(seq, letter));
+        if matches!(instance.body, Body::Ended) {
+            return self.call_again(seq, started);
+        }
+        if !planted!(EndWhatIsCalledAgain) {
+            for letter in instance.mailbox.take_terminations_before(seq) {
+                self.work.settle(letter);
+            }
+        }
+        self.work.settle(seq);
     }
 
     fn begin_child(&mut self, seq: u64, mut started: Box<Started>) {
@@ -413,6 +436,11 @@ impl<R: Answer> Engine<R> {
             Letter::Ended { parent, result } => {
                 child_ended(&mut self.work, instance, seq, &parent, result)
             }
+            Letter::Start {
+                started,
+                again: true,
+                ..
+            } => return self.spare(number, seq, started),
             // It is another's child, and is begun elsewhere.
             Letter::Terminate { .. } | Letter::Start { .. } => {
                 self.work.settle(seq);

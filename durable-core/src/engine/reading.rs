@@ -6,7 +6,7 @@ use crate::engine::message::{Fetch, Fetched, Response, Snapshot, result_of};
 use crate::engine::rewind::By;
 use crate::engine::work::keep_since;
 use crate::engine::{Answer, Engine, Loading, Want};
-use crate::history::{Event, lived, ways_back};
+use crate::history::{Event, Letter, lived, ways_back};
 use crate::id::{InstanceId, InstanceNumber};
 use crate::replay::{Problem, ProblemKind};
 use crate::store::{Glimpse, Header, InstanceKey, StatusDetail, StoreError, Stored};
@@ -207,6 +207,18 @@ impl<R: Answer> Engine<R> {
                         None
                     }
                 },
+                // It has ended, or was purged, since it was looked at.
+                Want::Letter(
+                    seq,
+                    Letter::Start {
+                        started,
+                        again: true,
+                        ..
+                    },
+                ) if !matches!(response, Response::Failed(_)) => {
+                    self.call_again(seq, started);
+                    None
+                }
                 Want::Letter(seq, _) => {
                     self.settle_unless_unread(seq, response);
                     None

@@ -5,12 +5,18 @@ use crate::engine::{Answer, Config, Engine};
 use crate::id::InstanceNumber;
 
 impl<R: Answer> Engine<R> {
+    /// The bytes that the instances in memory hold, by estimate.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
     pub(super) fn keep(&mut self, mut instance: Instance<R>) {
         self.uses += 1;
         self.by_use.remove(&instance.used);
         instance.used = self.uses;
         self.by_use.insert(self.uses, instance.number());
-        let bytes = instance.bytes();
+        let bytes = instance.weight();
         self.live_bytes = self.live_bytes - instance.counted_bytes + bytes;
         instance.counted_bytes = bytes;
         self.ids

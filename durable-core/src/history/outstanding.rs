@@ -10,6 +10,7 @@ use crate::history::{Action, ActivityOptions, ChildOptions, Event, Step};
 use crate::id::{CallId, InstanceId};
 use crate::payload::Payload;
 use crate::time::Timestamp;
+use crate::weight;
 
 /// The calls that were begun and have neither ended nor been cancelled.
 #[derive(Clone, Debug, Default)]
@@ -196,9 +197,10 @@ impl Outstanding {
         self.activities > 0
     }
 
-    /// Bytes of input that is held for calls.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// The bytes that its calls hold in memory, by estimate.
+    pub(crate) fn weight(&self) -> usize {
+        let calls = self.calls.len();
+        self.bytes + weight::tree::<CallId, Pending>(calls) + weight::SHARED * calls
     }
 
     /// Whether the execution has ended.

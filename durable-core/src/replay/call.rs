@@ -310,7 +310,8 @@ impl<T: Wire, E: Wire> ActivityCall<T, E> {
 
     /// The longest one attempt may take; after that its token fires and it counts as failed.
     ///
-    /// Default: as long as it likes.
+    /// Default: as long as it likes. On a `TestHub` time passes for mocks: a real activity never times out
+    /// there.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.with_request(|request| request.options.timeout = Some(timeout))
     }

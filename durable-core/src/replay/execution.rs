@@ -383,14 +383,26 @@ impl Execution {
         })
     }
 
-    /// Payload bytes held, for the bound on what stays in memory.
+    /// Payload bytes held.
+    #[cfg(test)]
     pub(crate) fn payload_bytes(&self) -> usize {
         self.state.as_ref().map_or(0, |state| state.payload_bytes())
     }
 
-    /// Begun calls, for the same bound.
+    /// Begun calls.
+    #[cfg(test)]
     pub(crate) fn open_calls(&self) -> usize {
         self.state.as_ref().map_or(0, |state| state.open_calls())
+    }
+
+    /// The bytes that it holds in memory, by estimate: the orchestrator's future, and its calls.
+    pub(crate) fn weight(&self) -> usize {
+        let root = match &self.root {
+            Root::Live(future) => size_of_val(&**future),
+            Root::NotStarted | Root::Ended => 0,
+        };
+        let state = self.state.as_ref().map_or(0, |state| state.weight());
+        root + size_of::<RootWaker>() + state
     }
 
     /// Whether somebody outside has woken this very execution.

@@ -126,16 +126,10 @@ impl Watched {
         self.main.retries(call, failure)
     }
 
-    /// Bytes this holds: payloads, and an estimate for each open call.
-    pub(crate) fn bytes(&self) -> usize {
-        /// What a begun call takes in state and future, measured on fan-outs.
-        const PER_CALL: usize = 300;
-        /// What an idle live execution takes with one call.
-        const IDLE: usize = 1_000;
-        let one = |execution: &Execution| {
-            IDLE + execution.payload_bytes() + PER_CALL * execution.open_calls()
-        };
-        one(&self.main) + self.shadow.as_ref().map_or(0, one)
+    /// The bytes that it holds in memory, by estimate.
+    pub(crate) fn weight(&self) -> usize {
+        let shadow = self.shadow.as_ref().map_or(0, Execution::weight);
+        size_of::<Self>() + self.main.weight() + shadow
     }
 
     /// The problem, if somebody outside has woken one of the two.

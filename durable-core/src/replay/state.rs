@@ -22,6 +22,7 @@ use crate::history::{Action, Parent, Started, Tags};
 use crate::id::{CallId, EventName, ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
 use crate::time::Timestamp;
+use crate::weight;
 
 thread_local! {
     static CURRENT: RefCell<Option<Box<State>>> = const { RefCell::new(None) };
@@ -435,13 +436,32 @@ impl State {
     }
 
     /// Bytes of payload held: results and events that were not taken yet.
+    #[cfg(test)]
     pub(super) fn payload_bytes(&self) -> usize {
         self.payload_bytes
     }
 
     /// Begun calls whose outcome was not taken yet.
+    #[cfg(test)]
     pub(super) fn open_calls(&self) -> usize {
         self.ops.len()
+    }
+
+    /// The bytes that it holds in memory, by estimate, together with the futures of the calls: one of them
+    /// is part of the root, others have allocations of their own.
+    pub(super) fn weight(&self) -> usize {
+        /// Measured on fan-outs.
+        const FUTURE: usize = 330;
+        let calls = self.ops.len();
+        // Mostly one wait of a name.
+        let wait = weight::tree::<CallId, ()>(1);
+        size_of::<Self>()
+            + self.payload_bytes
+            + weight::tree::<CallId, Op>(calls)
+            + FUTURE * calls.saturating_sub(1)
+            + weight::tree::<EventName, BTreeSet<CallId>>(self.waits.len())
+            + self.waits.len() * wait
+            + weight::tree::<EventName, VecDeque<Arrived>>(self.buffered.len())
     }
 }
 

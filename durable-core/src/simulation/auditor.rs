@@ -847,6 +847,14 @@ impl Auditor {
 
     /// What is recorded of a call is what one of its attempts came to.
     fn check_answer(&self, header: &Header, event: &Event) {
+        if let Event::ChildFailed { call, failure } = event {
+            // A parent that waits for its child has not given it up, or was rewound since.
+            assert!(
+                !failure.message().contains("no longer waits for it"),
+                "{}: the child of {call} was ended because nobody waited for it, and its parent did",
+                header.id
+            );
+        }
         let (call, result) = match event {
             Event::ActivityCompleted { call, output } => (*call, Ok(output.clone())),
             Event::ActivityFailed { call, failure } => (*call, Err(failure.clone())),

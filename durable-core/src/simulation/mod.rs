@@ -24,6 +24,7 @@ mod plan;
 mod planted;
 mod process;
 mod program;
+mod residents;
 mod run;
 mod scenario;
 mod sweep;
@@ -35,4 +36,5 @@ pub use hook::{StoreCall, StoreHook};
 #[cfg(feature = "simulation")]
 pub(crate) use planted::is_planted;
 pub use planted::{Planted, plant};
+pub use residents::{Residents, Shape};
 pub use run::{Exhausted, Failure, Figures, exhaust, scenarios, simulate};

@@ -130,6 +130,10 @@ pub enum Planted {
     TellOfUnborn,
     /// A report has the time of the clock, which may have been set back since its call was made.
     ReportBeforeCall,
+    /// A child that is called again is terminated by a letter of before.
+    EndWhatIsCalledAgain,
+    /// A child that was terminated by its parent says so to it.
+    TellWhoEndedIt,
 }
 
 impl Planted {
@@ -197,6 +201,8 @@ impl Planted {
         Self::ExpireEarly,
         Self::ForgetExpiry,
         Self::ReportBeforeCall,
+        Self::EndWhatIsCalledAgain,
+        Self::TellWhoEndedIt,
     ];
 }
 

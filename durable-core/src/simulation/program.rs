@@ -349,6 +349,7 @@ fn random_node(rng: &mut Rng, budget: usize) -> Node {
     };
     match rng.u8(0..27) {
         25 => Node::Must(Work::mended(rng)),
+        26 if budget > 4 => crowd(rng),
         23 => Node::EventWithin(name(rng), rng.u64(0..30_000)),
         24 => Node::Patched(name(rng)),
         8 | 9 => Node::Sleep(rng.u64(0..20_000)),
@@ -375,6 +376,27 @@ fn random_node(rng: &mut Rng, budget: usize) -> Node {
         }
         _ => Node::Call(Work::random(rng)),
     }
+}
+
+/// Something that fails until its instance is rewound, beside children that take turn after turn: they
+/// are given up with it, and called again.
+fn crowd(rng: &mut Rng) -> Node {
+    let must = Work {
+        failures: u32::MAX,
+        mended: true,
+        ..Work::well(rng.u64(0..1_000))
+    };
+    let child = |rng: &mut Rng| {
+        let turns = vec![Node::Sleep(0); rng.usize(10..40)];
+        let kin = Kin {
+            must: false,
+            ..Kin::random(rng)
+        };
+        vec![Node::Child(turns, kin)]
+    };
+    let children: Vec<_> = (0..rng.usize(3..7)).map(|_| child(rng)).collect();
+    let must = vec![Node::Must(must)];
+    Node::First([must].into_iter().chain(children).collect())
 }
 
 fn continues(nodes: &[Node]) -> bool {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::history::{Parent, Tags};
 use crate::id::{ExecutionId, InstanceId, InstanceNumber};
 use crate::payload::Payload;
-use crate::replay::Problem;
+use crate::replay::{Identity, Problem};
 use crate::time::Timestamp;
+use crate::weight;
 
 /// Where an instance is in its life, as in Durable Functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -133,6 +134,16 @@ impl Header {
     pub(crate) fn may_be_rewound(&self) -> bool {
         self.status == RuntimeStatus::Failed
             || (self.status == RuntimeStatus::Terminated && self.parent.is_some())
+    }
+
+    /// The bytes of its texts in memory, by estimate, which an instance in memory has twice.
+    pub(crate) fn weight(&self) -> usize {
+        let tag = |(name, value): (&String, &String)| 2 * weight::SHARED + name.len() + value.len();
+        let tags = self.tags.iter().map(tag).sum::<usize>();
+        let texts = self.id.as_str().len() + self.name.len() + self.version.len();
+        let custom = self.custom_status.as_ref().map_or(0, Payload::len);
+        let tags = tags + weight::tree::<String, String>(self.tags.len());
+        size_of::<Identity>() + custom + 2 * (texts + tags + 2 * weight::SHARED)
     }
 
     pub(crate) fn size(&self) -> HeaderSize {

@@ -74,7 +74,8 @@
 //! by the time-out of its attempt. The time does not wait for a mock that waits for the test.
 //!
 //! A **real** activity, one that is only registered, runs on the test's runtime and in real time, and
-//! the hub's clock stands still until it has ended, with the time-out and the heartbeat of its attempt,
+//! the hub's clock stands still until it has ended, with the time-out and the heartbeat of its attempt, so
+//! that it never times out (to test that, [mock](TestHubBuilder::mock_async) it by one that does not end),
 //! and with the pace of its reports: of its [`Progress`](crate::Progress) the first is stored at once
 //! and the last with its end.
 //! What an orchestrator runs inline (`ctx.run(..)`) is like a mock.

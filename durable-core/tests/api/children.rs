@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use durable_core::{
-    ActivityError, Client, NoError, OrchestrationContext, OrchestrationError, RetryPolicy,
-    RuntimeStatus, SubOrchestrationError, TaskHub, Worker, WorkerBuilder, activity, orchestrator,
+    ActivityError, Client, OrchestrationContext, OrchestrationError, RetryPolicy, RuntimeStatus,
+    SubOrchestrationError, TaskHub, Worker, WorkerBuilder, activity, orchestrator,
 };
 use futures_util::future::{join_all, try_join_all};
 use serde::{Deserialize, Serialize};
 
-use super::{Place, listen, on_both, over_restarts, soon, status_when};
+use super::{Place, listen, on_both, over_restarts, parent_of, soon, status_when};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("no {0}")]
@@ -35,16 +35,6 @@ async fn double_all(
         .into_iter()
         .map(|n| ctx.call_sub_orchestrator::<double>(n));
     Ok(try_join_all(calls).await?.into_iter().sum())
-}
-
-/// Waits for the event `go` of a child with this id.
-#[orchestrator]
-async fn parent_of(
-    ctx: OrchestrationContext,
-    child: String,
-) -> Result<String, SubOrchestrationError<NoError>> {
-    let call = ctx.call_sub_orchestrator::<listen>("go".to_owned());
-    call.id(child.as_str()).await
 }
 
 async fn start_worker(hub: &TaskHub) -> Worker {

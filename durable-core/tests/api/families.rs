@@ -8,7 +8,7 @@ use durable_core::{
 };
 use futures_util::future::join_all;
 
-use super::{Place, echo, listen, on_both, soon, status_when};
+use super::{Place, echo, listen, on_both, parent_of, soon, status_when};
 
 #[orchestrator]
 async fn fails(_ctx: OrchestrationContext) -> Result<(), String> {
@@ -52,19 +52,10 @@ async fn eternal(
     }
 }
 
-#[orchestrator]
-async fn waits_for(
-    ctx: OrchestrationContext,
-    child: String,
-) -> Result<String, SubOrchestrationError<NoError>> {
-    let call = ctx.call_sub_orchestrator::<listen>("go".to_owned());
-    call.id(child.as_str()).await
-}
-
 async fn start_worker(hub: &TaskHub) -> Worker {
     let worker = hub.worker().register::<fails>().register::<many>();
     let worker = worker.register::<grandparent>().register::<eternal>();
-    let worker = worker.register::<waits_for>().register::<echo>();
+    let worker = worker.register::<parent_of>().register::<echo>();
     worker.register::<listen>().start().await.unwrap()
 }
 
@@ -158,27 +149,27 @@ async fn while_a_child_goes_on_nothing_is_purged() {
     on_both(async |hub| {
         let _worker = start_worker(hub).await;
         let client = hub.client();
-        let refused = client.purge_recursive("waits_for").await;
+        let refused = client.purge_recursive("parent_of").await;
         assert!(matches!(refused, Err(PurgeError::NotFound { .. })), "{refused:?}");
-        client.start_by_name("waits_for", "\"kid\"").id("waits_for").await.unwrap();
+        client.start_by_name("parent_of", "\"kid\"").id("parent_of").await.unwrap();
         status_when(&client, "kid", |status| {
             status.runtime_status() == RuntimeStatus::Running
         })
         .await;
-        let refused = client.purge_recursive("waits_for").await;
+        let refused = client.purge_recursive("parent_of").await;
         assert!(
-            matches!(&refused, Err(PurgeError::NotEnded { id, .. }) if id.as_str() == "waits_for"),
+            matches!(&refused, Err(PurgeError::NotEnded { id, .. }) if id.as_str() == "parent_of"),
             "{refused:?}"
         );
-        client.terminate("waits_for", "enough").await.unwrap();
-        let refused = client.purge_recursive("waits_for").await;
+        client.terminate("parent_of", "enough").await.unwrap();
+        let refused = client.purge_recursive("parent_of").await;
         assert!(
             matches!(&refused, Err(PurgeError::NotEnded { id, status: RuntimeStatus::Running }) if id.as_str() == "kid"),
             "{refused:?}"
         );
         assert_eq!(total(hub).await, 2);
         client.terminate("kid", "enough").await.unwrap();
-        assert_eq!(client.purge_recursive("waits_for").await.unwrap(), 2);
+        assert_eq!(client.purge_recursive("parent_of").await.unwrap(), 2);
         assert_eq!(total(hub).await, 0);
     })
     .await;

@@ -56,8 +56,8 @@ use std::time::Duration;
 
 use durable_core::{
     ActivityContext, ActivityError, Client, NoError, OpenError, OrchestrationContext,
-    OrchestrationStatus, State, TaskHub, TaskHubOptions, Worker, WorkerBuilder, activity,
-    orchestrator,
+    OrchestrationStatus, State, SubOrchestrationError, TaskHub, TaskHubOptions, Worker,
+    WorkerBuilder, activity, orchestrator,
 };
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, mpsc};
@@ -278,6 +278,16 @@ async fn echo(_ctx: OrchestrationContext, text: String) -> String {
 #[orchestrator]
 async fn listen(ctx: OrchestrationContext, name: String) -> String {
     ctx.wait_for_external_event(&name).await.unwrap()
+}
+
+/// Waits for the event `go` of a child with this id.
+#[orchestrator]
+async fn parent_of(
+    ctx: OrchestrationContext,
+    child: String,
+) -> Result<String, SubOrchestrationError<NoError>> {
+    let call = ctx.call_sub_orchestrator::<listen>("go".to_owned());
+    call.id(child.as_str()).await
 }
 
 /// Sleeps so many milliseconds.

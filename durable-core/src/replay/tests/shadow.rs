@@ -214,7 +214,7 @@ fn a_watched_replay_goes_on_live_and_watched() {
     let turns = check(run, &[("start", "call #0 work 1")]);
     let mut watched = watched(run);
     assert_eq!(watched.replay(&turns, Matching::Strict), Ok(0));
-    assert!(watched.bytes() > 0);
+    assert!(watched.weight() > 0);
     watched.begin_turn(Timestamp(0));
     let problem = watched
         .feed(&parse("done #0 7").1)
