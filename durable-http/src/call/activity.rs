@@ -20,7 +20,14 @@ use crate::outbound::pattern;
 pub struct Polling {
     /// Where to ask.
     next: String,
+    /// How often in a row there was no answer.
+    #[serde(default)]
+    unanswered: u32,
 }
+
+/// How often in a row a poll may have no answer, where the request has no policy of its own: at the usual
+/// interval five minutes, in which a service is deployed anew.
+const UNANSWERED: u32 = 10;
 
 /// The worker's own [`HttpCalls`], or the defaults.
 pub struct Calls(HttpCalls);
@@ -61,10 +68,18 @@ async fn make(
 ) -> Result<Poll<HttpResponse, Polling>, HttpCallError> {
     let answered = match polling {
         None => calls.begin(request).await?,
-        Some(Polling { next }) => calls.poll(request, &next).await?,
+        Some(polling) => match calls.poll(request, &polling.next).await {
+            Err(error) if outlasts(request, &polling, &error) => {
+                let Polling { next, unanswered } = polling;
+                let unanswered = unanswered + 1;
+                return Ok(Poll::again(calls.interval(), Polling { next, unanswered }));
+            }
+            answered => answered?,
+        },
     };
     if let Some((after, next)) = goes_on(request, &answered, calls.interval()) {
-        return Ok(Poll::again(after, Polling { next }));
+        let unanswered = 0;
+        return Ok(Poll::again(after, Polling { next, unanswered }));
     }
     let response = HttpResponse::of(answered.answer)?;
     match &request.retry_options {
@@ -73,6 +88,13 @@ async fn make(
         }
         _ => Ok(Poll::Done(response)),
     }
+}
+
+/// Whether what the service does is not given up yet, though it does not answer just now.
+fn outlasts(request: &HttpRequest, polling: &Polling, error: &HttpCallError) -> bool {
+    // With a policy, which is not known here, that says how often.
+    let has_policy = request.retry_options.is_some();
+    !has_policy && error.is_retryable() && polling.unanswered < UNANSWERED
 }
 
 /// When and where to ask next, if this was not the last word.

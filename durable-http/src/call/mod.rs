@@ -70,7 +70,9 @@ const TIMEOUT: Duration = Duration::from_secs(100);
 /// it: the 202 is the answer, as it is with [`polling(false)`](HttpRequest::polling).
 ///
 /// Between two polls the call holds nothing but its record in the store. It goes on after a restart
-/// without sending the first request again. There is no limit on how long a service may take; where one
+/// without sending the first request again. A poll that gets no answer, because the service is restarted,
+/// is made again after the worker's interval, ten times in a row; with a [policy](HttpRequest::retry), as
+/// that says. There is no limit on how long a service may take; where one
 /// is wanted, it is an orchestrator's timer, and dropping the call ends the polling:
 ///
 /// ```

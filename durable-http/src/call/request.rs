@@ -174,7 +174,8 @@ impl HttpRequest {
     /// Tries again as `policy` says after a status of the [list](Self::retry_statuses), a time-out, and
     /// when there is no answer. A poll that is tried again goes on as a poll. At the last attempt the
     /// status is an [`HttpCallError::Status`](crate::HttpCallError::Status). Default: whatever the status
-    /// is, it is the answer; no answer is an error at once.
+    /// is, it is the answer; no answer is an error at once, of a poll after ten more at the
+    /// [worker's interval](crate::HttpCalls::poll_interval).
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry_options.get_or_insert_default().policy = Some(policy);

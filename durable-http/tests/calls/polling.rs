@@ -1,8 +1,12 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use durable_core::{HistoryEventKind, TaskHub};
-use durable_http::{HttpActivity, HttpRequest};
+use bytes::Bytes;
+use durable_core::{HistoryEventKind, RetryPolicy, TaskHub};
+use durable_http::{HttpActivity, HttpCallError, HttpCalls, HttpRequest};
 use futures_util::TryStreamExt;
+use http::{Request, Response};
 
 use super::stub::{Seen, Stub, answer, ask, calls, made, reply};
 
@@ -95,6 +99,56 @@ async fn a_poll_may_lead_to_another_and_nothing_of_it_is_in_the_history() {
         1
     );
     assert!(events.len() < 8, "{events:?}");
+}
+
+/// Answers 202 to the first request, to those after it as `answers` says of their number, from 1.
+fn working(
+    answers: impl Fn(usize) -> Result<u16, HttpCallError> + Send + Sync + 'static,
+) -> (HttpCalls, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let calls = HttpCalls::new(move |_: Request<Bytes>| {
+        let nth = count.fetch_add(1, Ordering::Relaxed);
+        let status = if nth == 0 { Ok(202) } else { answers(nth) };
+        let answer = status.map(|status| {
+            let answer = Response::builder().status(status);
+            let answer = answer.header("location", "/job").header("retry-after", "1");
+            answer.body(Bytes::new()).expect("an answer")
+        });
+        async move { answer }
+    });
+    (calls, asked)
+}
+
+#[tokio::test]
+async fn a_service_that_is_away_while_it_works_is_asked_again_but_not_for_ever() {
+    let away = || Err(HttpCallError::Unreachable("away".to_owned()));
+    let policy = RetryPolicy::fixed(2, Duration::from_secs(5));
+    for (polls_away, policy, is_answered, requests, seconds) in [
+        (10, None, true, 12, 1 + 10 * 30),
+        (11, None, false, 12, 1 + 10 * 30),
+        (1, Some(policy.clone()), true, 3, 1 + 5),
+        (2, Some(policy), false, 3, 1 + 5),
+    ] {
+        let (calls, asked) = working(move |nth| if nth <= polls_away { away() } else { Ok(200) });
+        let mut request = HttpRequest::post("https://a.test/start");
+        if let Some(policy) = policy {
+            request = request.retry(policy);
+        }
+        let ((answer, error), took) = made(calls, request).await;
+        assert_eq!(answer.is_some(), is_answered, "{polls_away} {error:?}");
+        assert_eq!(asked.load(Ordering::Relaxed), requests, "{polls_away}");
+        assert_eq!(took.as_secs(), seconds, "{polls_away}");
+    }
+    // In a row: whoever answers in between is there.
+    let (calls, asked) = working(move |nth| match nth {
+        40.. => Ok(200),
+        nth if nth % 2 == 1 => away(),
+        _ => Ok(202),
+    });
+    let ((answer, error), _) = made(calls, HttpRequest::post("https://a.test/start")).await;
+    assert!(answer.is_some(), "{error:?}");
+    assert_eq!(asked.load(Ordering::Relaxed), 41);
 }
 
 #[tokio::test]
