@@ -83,7 +83,7 @@ fn write(dir: &Path, name: &str, leave: Leave) -> Result<(), AnyError> {
     let format = anchor_format(&hub)?;
     let copied = scratch.path().join("copy");
     copy(&hub, &copied)?;
-    let seen = child::look(&copied, NUMBERS)?;
+    let seen = look(&copied, NUMBERS)?;
     is_right(&seen, NUMBERS)?;
 
     let place = dir.join(format!("{format}-{name}"));
@@ -112,7 +112,7 @@ fn check(place: &Path, record: &Record) -> Result<Vec<String>, AnyError> {
     let scratch = tempfile::tempdir()?;
     let hub = scratch.path().join(HUB);
     restore(place, record, &hub)?;
-    let seen = child::look(&hub, record.numbers.clone())?;
+    let seen = look(&hub, record.numbers.clone())?;
     let mut wrong = differences(&record.seen, &seen);
     if let Err(error) = is_right(&seen, record.numbers.clone()) {
         wrong.push(error.to_string());
@@ -133,6 +133,13 @@ fn check(place: &Path, record: &Record) -> Result<Vec<String>, AnyError> {
         ));
     }
     Ok(wrong)
+}
+
+/// Without the histories: what is exported of them may be more in a later version.
+fn look(hub: &Path, numbers: Range<u64>) -> Result<Sight, AnyError> {
+    let mut seen = child::look(hub, numbers)?;
+    seen.histories.clear();
+    Ok(seen)
 }
 
 fn restore(place: &Path, record: &Record, to: &Path) -> Result<(), AnyError> {

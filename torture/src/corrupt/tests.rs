@@ -3,6 +3,7 @@
 use durable_core::ProblemKind;
 
 use super::verdict::{Finding, Verdict, is_right};
+use crate::line::Digest;
 use crate::population::child::Looked;
 use crate::population::{Seen, Sight};
 
@@ -33,6 +34,10 @@ fn first(seen: &mut std::collections::BTreeMap<String, Seen>) -> &mut Seen {
     seen.get_mut("completed-0").expect("it is there")
 }
 
+fn history(sight: &mut Sight) -> &mut Result<Option<Digest>, String> {
+    sight.histories.get_mut("completed-0").expect("it is there")
+}
+
 fn view(seen: &mut Seen) -> &mut crate::population::View {
     let Seen::View(view) = seen else {
         panic!("{seen:?}");
@@ -46,7 +51,7 @@ fn every_lie_is_found() {
     is_right(&whole, 0..COUNT).expect("nothing is damaged");
     assert_eq!(verdict(&whole, |_| ()), Verdict::Intact);
 
-    let silent: [Lie; 6] = [
+    let silent: [Lie; 8] = [
         |sight| *first(&mut sight.found) = Seen::Nothing,
         |sight| view(first(&mut sight.ended)).output = None,
         |sight| view(first(&mut sight.found)).input = None,
@@ -55,6 +60,8 @@ fn every_lie_is_found() {
             *first(&mut sight.ended) = Seen::Stuck(stuck);
         },
         |sight| sight.ended.clear(),
+        |sight| *history(sight) = Ok(None),
+        |sight| sight.histories.clear(),
         |sight| {
             if let Some(Ok(again)) = &mut sight.again {
                 *first(again) = Seen::Nothing;
@@ -69,10 +76,16 @@ fn every_lie_is_found() {
     let overlooked =
         |sight: &mut Sight| *first(&mut sight.found) = Seen::Error("damaged".to_owned());
     assert_eq!(verdict(&whole, overlooked), Verdict::Silent);
+    let overlooked = |sight: &mut Sight| *history(sight) = Err("damaged".to_owned());
+    assert_eq!(verdict(&whole, overlooked), Verdict::Silent);
     let unsound = |sight: &mut Sight| sight.verified = Some(Err("damaged".to_owned()));
     assert_eq!(verdict(&whole, unsound), Verdict::ByVerify);
 
-    let told: [Lie; 4] = [
+    let told: [Lie; 5] = [
+        |sight| {
+            *history(sight) = Err("damaged".to_owned());
+            sight.verified = Some(Err("damaged".to_owned()));
+        },
         |sight| {
             *first(&mut sight.found) = Seen::Error("damaged".to_owned());
             sight.verified = Some(Err("damaged".to_owned()));

@@ -92,6 +92,7 @@ fn told_at_first(sight: &Sight) -> bool {
         .found
         .values()
         .any(|seen| matches!(seen, Seen::Error(_)))
+        || sight.histories.values().any(Result::is_err)
 }
 
 /// The first word of anybody that something is wrong.
@@ -113,13 +114,25 @@ fn told(sight: &Sight) -> Option<String> {
             }
             Seen::Nothing | Seen::View(_) | Seen::Stuck(_) => None,
         });
-    said.or_else(|| sight.not_closed.clone()).or(refused_again)
+    let history = sight.histories.iter().find_map(|(id, read)| {
+        let error = read.as_ref().err()?;
+        Some(format!("the history of {id}: {error}"))
+    });
+    said.or(history)
+        .or_else(|| sight.not_closed.clone())
+        .or(refused_again)
 }
 
 /// What is not as it was, and does not say so itself.
 fn differences(whole: &Sight, sight: &Sight) -> Vec<String> {
     let mut all = Vec::new();
     compare("found", &whole.found, &sight.found, &mut all);
+    for (id, was) in &whole.histories {
+        let is = sight.histories.get(id);
+        if is != Some(was) && !matches!(is, Some(Err(_))) {
+            all.push(format!("the history of {id} was {was:?} and is {is:?}"));
+        }
+    }
     compare("ended", &whole.ended, &sight.ended, &mut all);
     if let (Some(Ok(whole)), Some(Ok(again))) = (&whole.again, &sight.again) {
         compare("opened again", whole, again, &mut all);

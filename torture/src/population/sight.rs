@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use durable_core::{
-    Client, HubError, OrchestrationStatus, Problem, ProblemKind, RuntimeStatus, TaskHub,
+    Client, HistoryError, HubError, OrchestrationStatus, Problem, ProblemKind, RuntimeStatus,
+    TaskHub,
 };
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub(crate) struct Sight {
     pub(crate) refused: Option<String>,
     /// As it was found.
     pub(crate) found: BTreeMap<String, Seen>,
+    /// The histories then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) histories: BTreeMap<String, Read>,
     /// What a full check said then.
     pub(crate) verified: Option<Result<(), String>>,
     /// When everything that can has ended.
@@ -33,6 +37,9 @@ pub(crate) struct Sight {
     /// Panics of the library itself.
     pub(crate) panics: Vec<String>,
 }
+
+/// A history as it is exported, none of an instance that is not there, or what was said instead.
+pub(crate) type Read = Result<Option<Digest>, String>;
 
 /// An instance, to a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +82,7 @@ pub(crate) async fn look(dir: &Path, numbers: Range<u64>) -> Sight {
         }
     };
     sight.found = statuses(&hub.client(), &members).await;
+    sight.histories = histories(&hub.client(), &members).await;
     sight.verified = Some(verify(&hub).await);
     sight.ended = go_on(&hub, &members).await;
     if let Err(error) = hub.close().await {
@@ -200,6 +208,41 @@ async fn statuses(client: &Client, members: &[Member]) -> BTreeMap<String, Seen>
         (id, seen)
     });
     join_all(all).await.into_iter().collect()
+}
+
+/// One after the other: more at once would have to wait for each other.
+async fn histories(client: &Client, members: &[Member]) -> BTreeMap<String, Read> {
+    /// It is damaged then, and each look at what is may take seconds.
+    const ENOUGH: usize = 3;
+    let mut histories = BTreeMap::new();
+    let mut failed = 0;
+    for member in members {
+        let id = member.id();
+        let read = history(client, &id).await;
+        failed += usize::from(read.is_err());
+        histories.insert(id, read);
+        if failed >= ENOUGH {
+            break;
+        }
+    }
+    histories
+}
+
+async fn history(client: &Client, id: &str) -> Read {
+    let mut history = client.history(id);
+    let mut text = String::new();
+    loop {
+        match history.next().await {
+            Ok(Some(event)) => {
+                let line = serde_json::to_string(&event).map_err(|error| explain(&error))?;
+                text.push_str(&line);
+                text.push('\n');
+            }
+            Ok(None) => return Ok(Some(Digest::of(&text))),
+            Err(HistoryError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(explain(&error)),
+        }
+    }
 }
 
 fn seen(status: Result<Option<OrchestrationStatus>, HubError>) -> Seen {
