@@ -117,9 +117,13 @@ impl Exchange<'_> {
         Ok(status)
     }
 
-    /// Whether it is allowed by a link, which is for one incarnation.
-    pub(super) fn is_by_link(&self) -> bool {
-        matches!(self.caller, Caller::Link(..))
+    /// Whether a link is for the instance that there is now. It knows of its own only, whether it is there;
+    /// to everybody else what they want done says that.
+    pub(super) async fn check_link(&self, id: &str) -> Result<(), ApiError> {
+        if matches!(self.caller, Caller::Link(..)) {
+            self.find(id).await?;
+        }
+        Ok(())
     }
 
     /// What is shown to the caller of an instance, or of all of them.

@@ -12,7 +12,7 @@ pub(super) async fn one(
     exchange: Exchange<'_>,
     id: &str,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    exchange.find(id).await?;
+    exchange.check_link(id).await?;
     exchange.api.client().purge(id).await?;
     Ok(purged(1))
 }

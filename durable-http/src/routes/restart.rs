@@ -14,10 +14,7 @@ pub(super) async fn restart(
     id: &str,
 ) -> Result<Response<ResponseBody>, ApiError> {
     let timeout = wait::timeout(&exchange)?;
-    if exchange.is_by_link() {
-        // It knows of its instance, and of that only, whether it is there.
-        exchange.find(id).await?;
-    }
+    exchange.check_link(id).await?;
     let new = exchange.query.flag("restartwithnewinstanceid");
     let mut restart = exchange.api.client().restart(id);
     if new.unwrap_or(true) {

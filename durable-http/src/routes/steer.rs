@@ -16,7 +16,11 @@ pub(super) async fn raise(
     event: &str,
     body: RequestBody,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    running(&exchange, id).await?;
+    // Looked at before the body is read.
+    let status = exchange.find(id).await?;
+    if status.runtime_status().is_terminal() {
+        return Err(ApiError::Gone);
+    }
     if !is_json(&exchange.parts.headers) {
         let message = "the content type must be application/json";
         return Err(ApiError::BadRequest(message.to_owned()));
@@ -26,10 +30,8 @@ pub(super) async fn raise(
     let malformed = |what: &str| ApiError::BadRequest(format!("the body: {what}"));
     let data = data.ok_or_else(|| malformed("it is empty"))?;
     let data = RawValue::from_string(data).map_err(|error| malformed(&error.to_string()))?;
-    if exchange.is_by_link() {
-        // While its body came another instance may have taken its place, which the link is not for.
-        running(&exchange, id).await?;
-    }
+    // While its body came another instance may have taken its place.
+    exchange.check_link(id).await?;
     exchange.api.client().raise_event(id, event, &data).await?;
     Ok(empty(StatusCode::ACCEPTED))
 }
@@ -38,7 +40,7 @@ pub(super) async fn terminate(
     exchange: Exchange<'_>,
     id: &str,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    running(&exchange, id).await?;
+    exchange.check_link(id).await?;
     let reason = exchange.query.get("reason").unwrap_or_default();
     exchange.api.client().terminate(id, reason).await?;
     Ok(empty(StatusCode::ACCEPTED))
@@ -49,7 +51,7 @@ pub(super) async fn suspend(
     exchange: Exchange<'_>,
     id: &str,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    running(&exchange, id).await?;
+    exchange.check_link(id).await?;
     let reason = exchange.query.get("reason").unwrap_or_default();
     exchange.api.client().suspend(id, reason).await?;
     Ok(empty(StatusCode::ACCEPTED))
@@ -59,7 +61,7 @@ pub(super) async fn resume(
     exchange: Exchange<'_>,
     id: &str,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    running(&exchange, id).await?;
+    exchange.check_link(id).await?;
     exchange.api.client().resume(id).await?;
     Ok(empty(StatusCode::ACCEPTED))
 }
@@ -69,7 +71,7 @@ pub(super) async fn retry(
     exchange: Exchange<'_>,
     id: &str,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    running(&exchange, id).await?;
+    exchange.check_link(id).await?;
     exchange.api.client().retry(id).await?;
     Ok(empty(StatusCode::ACCEPTED))
 }
@@ -79,19 +81,10 @@ pub(super) async fn rewind(
     exchange: Exchange<'_>,
     id: &str,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    exchange.find(id).await?;
+    exchange.check_link(id).await?;
     let reason = exchange.query.get("reason").unwrap_or_default();
     exchange.api.client().rewind(id, reason).await?;
     Ok(empty(StatusCode::ACCEPTED))
-}
-
-/// Looks before the body is read whether there is anything to steer.
-async fn running(exchange: &Exchange<'_>, id: &str) -> Result<(), ApiError> {
-    let status = exchange.find(id).await?;
-    if status.runtime_status().is_terminal() {
-        return Err(ApiError::Gone);
-    }
-    Ok(())
 }
 
 /// `application/json`, with any parameters.
