@@ -288,10 +288,28 @@ pub enum RestartError {
     },
     /// The new instance cannot be started.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(StartError),
     /// The hub failed.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// There is an instance of the id that was given for the new one; it stays.
+    #[error("instance {id} exists and is {status}; purge it, or give another id")]
+    AlreadyExists {
+        /// The id.
+        id: InstanceId,
+        /// What that instance is doing.
+        status: RuntimeStatus,
+    },
+}
+
+impl From<StartError> for RestartError {
+    fn from(error: StartError) -> Self {
+        // That one advises what a start can do, and a restart cannot.
+        if let StartError::AlreadyExists { id, status } = error {
+            return Self::AlreadyExists { id, status };
+        }
+        Self::Start(error)
+    }
 }
 
 /// Why no page of instances was found.

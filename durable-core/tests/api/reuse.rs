@@ -490,9 +490,11 @@ async fn what_cannot_be_restarted_is_refused_with_the_reason() {
         let before = status(&client, "b").await;
         let taken = client.restart("a").id("b").await;
         assert!(
-            matches!(&taken, Err(RestartError::Start(StartError::AlreadyExists { id, .. })) if id.as_str() == "b"),
+            matches!(&taken, Err(RestartError::AlreadyExists { id, .. }) if id.as_str() == "b"),
             "{taken:?}"
         );
+        let advice = taken.unwrap_err().to_string();
+        assert!(!advice.contains("use_existing"), "a restart has none: {advice}");
         assert_eq!(status(&client, "b").await, before);
         for id in ["", "@x"] {
             let invalid = client.restart("a").id(id).await;

@@ -33,7 +33,9 @@ fn no_instance() -> ApiError {
 impl From<RestartError> for ApiError {
     fn from(error: RestartError) -> Self {
         match error {
-            RestartError::NotEnded { .. } => Self::Conflict(error.to_string()),
+            RestartError::NotEnded { .. } | RestartError::AlreadyExists { .. } => {
+                Self::Conflict(error.to_string())
+            }
             RestartError::Start(error) => error.into(),
             RestartError::Hub(error) => error.into(),
             RestartError::InvalidId(_) | RestartError::NotFound { .. } | _ => no_instance(),
