@@ -126,8 +126,9 @@ impl<R> Work<R> {
         }
     }
 
-    /// Has the next attempt at a child begin; `again`, if the instance was rewound.
-    pub(super) fn start_child(&mut self, instance: &Instance<R>, call: CallId, again: bool) {
+    /// Has the next attempt at a child begin. If the instance was rewound, each attempt may be there from
+    /// before, and goes on.
+    pub(super) fn start_child(&mut self, instance: &Instance<R>, call: CallId) {
         let Some(Pending::Child {
             id,
             name,
@@ -155,7 +156,7 @@ impl<R> Work<R> {
             started,
             // After a restart it may be begun again although it was before.
             named: options.named || not_first || instance.was_rewound,
-            again,
+            again: instance.was_rewound,
         });
     }
 
@@ -372,10 +373,8 @@ impl<R: Answer> Engine<R> {
         if matches!(instance.body, Body::Ended) {
             return self.call_again(seq, started);
         }
-        if !planted!(EndWhatIsCalledAgain) {
-            for letter in instance.mailbox.take_terminations_before(seq) {
-                self.work.settle(letter);
-            }
+        for letter in instance.mailbox.take_terminations_before(seq) {
+            self.work.settle(letter);
         }
         self.work.settle(seq);
     }

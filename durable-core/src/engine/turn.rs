@@ -200,7 +200,7 @@ impl<R> Work<R> {
         let Taken {
             turn,
             opened,
-            rewound,
+            rewound: _,
             closed,
             dealt_with,
             custom_status,
@@ -228,7 +228,7 @@ impl<R> Work<R> {
         if !turn.steps.is_empty() {
             changed |= self.append(instance, turn);
         }
-        self.open(instance, opened, rewound);
+        self.open(instance, opened);
         let by_parent = |mail: &Mail<R>| {
             mail.letter.is_some() && matches!(mail.event, Event::Terminated { .. })
         };

@@ -127,17 +127,12 @@ impl<R> Work<R> {
         }
     }
 
-    /// Begins what a turn has asked for and not taken back; after a rewind, once more.
-    pub(super) fn open(
-        &mut self,
-        instance: &mut Instance<R>,
-        opened: BTreeMap<CallId, Pending>,
-        rewound: bool,
-    ) {
+    /// Begins what a turn has asked for and not taken back.
+    pub(super) fn open(&mut self, instance: &mut Instance<R>, opened: BTreeMap<CallId, Pending>) {
         for (call, pending) in opened {
             match pending {
                 Pending::Activity { .. } => self.dispatch(instance, call),
-                Pending::Child { .. } => self.start_child(instance, call, rewound),
+                Pending::Child { .. } => self.start_child(instance, call),
                 Pending::Timer { due } => {
                     self.put_timer(timer_key(instance, call, due, TimerKind::Orchestrator));
                 }
@@ -149,7 +144,7 @@ impl<R> Work<R> {
     pub(super) fn begin(&mut self, instance: &mut Instance<R>, call: CallId) {
         match instance.outstanding.get(call) {
             Some(Pending::Activity { .. }) => self.dispatch(instance, call),
-            Some(Pending::Child { .. }) => self.start_child(instance, call, false),
+            Some(Pending::Child { .. }) => self.start_child(instance, call),
             Some(Pending::Timer { .. }) | None => {}
         }
     }

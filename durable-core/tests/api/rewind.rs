@@ -139,8 +139,10 @@ enum Fate {
     Succeeds(usize),
     /// Until it is cancelled.
     Hangs,
+    /// If it is one of so many that have begun.
+    IsOneOf(usize),
 }
-use Fate::{Fails, Hangs, Succeeds};
+use Fate::{Fails, Hangs, IsOneOf, Succeeds};
 
 /// The works that were begun, in their order, and how many have ended.
 #[derive(Clone, Debug, Default)]
@@ -196,6 +198,9 @@ async fn work(
             desk.log_when(|log| log.begun.len() >= begun).await;
             Err(format!("{name} is broken"))
         }
+        Some(IsOneOf(first)) if desk.log.borrow().begun.len() <= first => {
+            Err(format!("{name} is broken"))
+        }
         Some(Hangs) => {
             ctx.cancellation_token().cancelled().await;
             Err("cancelled".to_owned())
@@ -204,7 +209,7 @@ async fn work(
             desk.log_when(|log| log.ended >= ended).await;
             Ok(name)
         }
-        None => Ok(name),
+        Some(IsOneOf(_)) | None => Ok(name),
     };
     desk.log.send_modify(|log| log.ended += 1);
     result
@@ -502,6 +507,26 @@ async fn a_child_that_failed_is_rewound_itself() {
         assert_eq!(incarnation(&client).await, first);
         let reason = "its parent p was rewound";
         assert_eq!(rewinds(&client, "p-kid").await, [reason, reason]);
+        site
+    })
+    .await;
+}
+
+/// The second attempt is there from before, and has failed then.
+#[tokio::test]
+async fn a_second_attempt_at_a_child_runs_again_too() {
+    let desk = Desk::default();
+    over_restarts(TaskHub::options(), deploy(&desk), async |mut site| {
+        desk.set(&[("b", Fails(0))]);
+        let tries = Do::ChildTries("kid".to_owned(), 2, vec![works("a"), works("b")]);
+        start(&site.client(), "tries", &[tries]).await;
+        failed(&site.client(), "tries").await;
+        site = site.restart().await;
+        desk.set(&[("b", IsOneOf(1))]);
+        site.client().rewind("tries", "mended").await.unwrap();
+        completed(&site.client(), "tries", &["a", "b"]).await;
+        assert_eq!(desk.begun(), ["b", "b"]);
+        assert_eq!(rewinds(&site.client(), "tries-kid:2").await.len(), 1);
         site
     })
     .await;
