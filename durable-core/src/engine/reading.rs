@@ -125,7 +125,9 @@ impl<R: Answer> Engine<R> {
         match fetched {
             Ok(Fetched::Timers(timers)) => {
                 self.fetching_timers = false;
-                self.work.timers.read(timers, self.durable);
+                if let Fetch::Timers { after, .. } = fetch {
+                    self.work.timers.read(*after, timers, self.durable);
+                }
                 self.fire_due();
             }
             Ok(Fetched::Glimpse(glimpse)) => {

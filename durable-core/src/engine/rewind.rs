@@ -3,6 +3,9 @@
 //! Asking for it needs no code: the summary says that the instance runs, and a message waits for it.
 //! Whoever runs its code finds out how far back it has to go, and takes that turn.
 
+#[cfg(test)]
+mod tests;
+
 use super::instance::{Body, Instance};
 use super::lifecycle::LifecycleKind;
 use super::mailbox::Mail;

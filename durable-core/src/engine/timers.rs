@@ -90,6 +90,14 @@ impl Timers {
         self.near.first().map(|timer| timer.due)
     }
 
+    /// The last that the window is sure to have, of a window that has an end.
+    fn end(&self) -> Option<TimerKey> {
+        match self.horizon {
+            Horizon::At(last) => Some(last),
+            Horizon::Unread | Horizon::End => None,
+        }
+    }
+
     /// Where to read on, if the window is running low: after which timer, and how many.
     pub(super) fn wanted(&self) -> Option<(Option<TimerKey>, usize)> {
         let after = match self.horizon {
@@ -100,8 +108,13 @@ impl Timers {
         Some((after, self.limit))
     }
 
-    /// What was read there. `durable` is a commit that the read is sure to have seen.
-    pub(super) fn read(&mut self, timers: Vec<TimerKey>, durable: u64) {
+    /// What was read after this one. `durable` is a commit that the read is sure to have seen.
+    pub(super) fn read(&mut self, after: Option<TimerKey>, timers: Vec<TimerKey>, durable: u64) {
+        // The window may have shrunk since that was asked for: what lies between would be in it by its
+        // horizon, and is not.
+        if self.end() != after && !planted!(LeaveGapOfTimers) {
+            return;
+        }
         self.horizon = match timers.last() {
             Some(last) if timers.len() >= self.limit => Horizon::At(*last),
             _ => Horizon::End,
@@ -175,7 +188,7 @@ mod tests {
                     while let Some((after, limit)) = timers.wanted() {
                         let later = |timer: &&TimerKey| after.is_none_or(|after| **timer > after);
                         let read = disk.iter().filter(later).take(limit).copied().collect();
-                        timers.read(read, durable);
+                        timers.read(after, read, durable);
                     }
                     let Some(timer) = timers.pop_due(Timestamp(commit)) else {
                         break;
@@ -191,5 +204,35 @@ mod tests {
                 );
             }
         }
+    }
+    /// More is being read when so much is put before that, that what is far is let go of.
+    #[test]
+    fn a_window_that_shrinks_while_more_is_read_has_no_gap() {
+        let mut timers = Timers::new(2);
+        timers.read(None, vec![at(10), at(100)], 0);
+        assert_eq!(timers.pop_due(Timestamp(10)), Some(at(10)));
+        let asked = timers.wanted();
+        assert_eq!(asked, Some((Some(at(100)), 2)));
+
+        let mut disk: BTreeSet<_> = [20, 30, 40, 50, 100, 200].map(at).into();
+        for due in [20, 30, 40, 50] {
+            timers.insert(at(due), 1);
+        }
+        timers.durable(1);
+        timers.read(Some(at(100)), vec![at(200)], 1);
+
+        let mut fired = Vec::new();
+        for now in 11..=200 {
+            while let Some((after, limit)) = timers.wanted() {
+                let later = |timer: &&TimerKey| after.is_none_or(|after| **timer > after);
+                let read = disk.iter().filter(later).take(limit).copied().collect();
+                timers.read(after, read, 1);
+            }
+            while let Some(timer) = timers.pop_due(Timestamp(now)) {
+                disk.remove(&timer);
+                fired.push((now, timer.due.0));
+            }
+        }
+        assert_eq!(fired, [20, 30, 40, 50, 100, 200].map(|due| (due, due)));
     }
 }

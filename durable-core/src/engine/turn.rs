@@ -756,7 +756,10 @@ impl<R> Taken<R> {
     /// What happens again now.
     fn repeats(&self, instance: &mut Instance<R>, fed: usize) -> Option<Event> {
         let now = self.rewound && fed == 1 && matches!(instance.body, Body::Live(_));
-        instance.again.take_if(|_| now)
+        let again = instance.again.take_if(|_| now);
+        let next = instance.mailbox.first().map(|mail| &mail.event);
+        // One that is to be terminated could end otherwise before that.
+        again.filter(|_| !matches!(next, Some(Event::Terminated { .. })))
     }
 
     /// What was to happen again cannot: it stays in the history, and the rewind waits.

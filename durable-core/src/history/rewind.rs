@@ -84,7 +84,7 @@ fn without(turns: &[Turn], gone: &BTreeSet<StepIndex>) -> Vec<Turn> {
 pub(crate) fn ways_back(turns: &[Turn]) -> Vec<WayBack> {
     let gone = taken_back(turns);
     let mut steps = steps_without(turns, &gone);
-    let (end, again) = take_end(&mut steps);
+    let (end, again) = take_end(turns, &mut steps);
     let failed = |from: usize| {
         let quiet = steps[from..]
             .iter()
@@ -107,13 +107,16 @@ pub(crate) fn ways_back(turns: &[Turn]) -> Vec<WayBack> {
         .collect()
 }
 
-/// What was lived through, but for earlier rewinds.
-fn steps_without<'a>(turns: &'a [Turn], gone: &BTreeSet<StepIndex>) -> Vec<(StepIndex, &'a Step)> {
-    let indexed = (0..).zip(turns).flat_map(|(turn, of)| {
+fn indexed(turns: &[Turn]) -> impl Iterator<Item = (StepIndex, &Step)> {
+    (0..).zip(turns).flat_map(|(turn, of)| {
         let steps = (0..).zip(&of.steps);
         steps.map(move |(step, of)| (StepIndex { turn, step }, of))
-    });
-    indexed
+    })
+}
+
+/// What was lived through, but for earlier rewinds.
+fn steps_without<'a>(turns: &'a [Turn], gone: &BTreeSet<StepIndex>) -> Vec<(StepIndex, &'a Step)> {
+    indexed(turns)
         .filter(|(index, step)| {
             !gone.contains(index) && !matches!(step.event, Event::Rewound { .. })
         })
@@ -121,11 +124,19 @@ fn steps_without<'a>(turns: &'a [Turn], gone: &BTreeSet<StepIndex>) -> Vec<(Step
 }
 
 /// Takes away the steps in which it has ended. Returns which these are, and what is to happen again.
-fn take_end(steps: &mut Vec<(StepIndex, &Step)>) -> (Vec<StepIndex>, Option<Event>) {
+fn take_end(
+    turns: &[Turn],
+    steps: &mut Vec<(StepIndex, &Step)>,
+) -> (Vec<StepIndex>, Option<Event>) {
     let mut end = Vec::new();
-    let terminated = |step: &Step| matches!(step.event, Event::Terminated { .. });
-    while let Some((index, _)) = steps.pop_if(|(_, step)| terminated(step)) {
+    while let Some((index, _)) = steps.pop_if(|(_, step)| is_termination(&step.event)) {
         end.push(index);
+    }
+    if let Some(first) = end.last()
+        && let Some(again) = interrupted(turns, *first)
+    {
+        end.sort_unstable();
+        return (end, again);
     }
     // What was only noted before a termination was never fed.
     let noted = |step: &Step| matches!(step.event, Event::Started(_)) && step.actions.is_empty();
@@ -136,8 +147,38 @@ fn take_end(steps: &mut Vec<(StepIndex, &Step)>) -> (Vec<StepIndex>, Option<Even
     };
     end.push(index);
     end.sort_unstable();
-    let again = (!is_failed_call(&step.event)).then(|| step.event.clone());
-    (end, again)
+    (end, happens_again(&step.event))
+}
+
+/// If it was terminated at once after it was rewound: what was to happen again then, and did not.
+fn interrupted(turns: &[Turn], terminated: StepIndex) -> Option<Option<Event>> {
+    let all = steps_without(turns, &BTreeSet::new());
+    let rewound = turns.iter().zip(0..).flat_map(|(of, turn)| {
+        let steps = of.steps.iter().zip(0..);
+        steps.map(move |(of, step)| (StepIndex { turn, step }, of))
+    });
+    let (_, before) = rewound
+        .take_while(|(index, _)| *index < terminated)
+        .last()?;
+    let Event::Rewound { takes_back, .. } = &before.event else {
+        return None;
+    };
+    let mut taken = all.iter().filter(|(index, _)| takes_back.contains(index));
+    let last = taken.rfind(|(_, step)| !is_termination(&step.event));
+    match (last, takes_back.iter().min()) {
+        (Some((_, step)), _) => Some(happens_again(&step.event)),
+        (None, Some(first)) => interrupted(turns, *first),
+        (None, None) => Some(None),
+    }
+}
+
+/// Of what has led to the end; a failed call is made again instead.
+fn happens_again(event: &Event) -> Option<Event> {
+    (!is_failed_call(event)).then(|| event.clone())
+}
+
+fn is_termination(event: &Event) -> bool {
+    matches!(event, Event::Terminated { .. })
 }
 
 fn is_failed_call(event: &Event) -> bool {
@@ -155,4 +196,76 @@ fn begins_nothing(step: &Step) -> bool {
             Action::Cancel { .. } | Action::SetCustomStatus { .. }
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{FailureDetails, FailureKind};
+    use crate::id::CallId;
+    use crate::time::Timestamp;
+
+    fn turn(steps: Vec<Step>) -> Turn {
+        Turn {
+            time: Timestamp(1),
+            steps,
+        }
+    }
+
+    fn step(event: Event, actions: Vec<Action>) -> Step {
+        Step { event, actions }
+    }
+
+    fn fired() -> Event {
+        Event::TimerFired { call: CallId(0) }
+    }
+
+    fn rewound(takes_back: &[(u32, u32)]) -> Step {
+        let takes_back = takes_back.iter();
+        let takes_back = takes_back.map(|(turn, step)| StepIndex {
+            turn: *turn,
+            step: *step,
+        });
+        let reason = String::new();
+        let takes_back = takes_back.collect();
+        step(Event::Rewound { reason, takes_back }, Vec::new())
+    }
+
+    fn terminated() -> Step {
+        let children = true;
+        let reason = None;
+        step(Event::Terminated { reason, children }, Vec::new())
+    }
+
+    /// A timer fired and it failed; it was rewound and terminated before the timer fired once more,
+    /// several times. With the next rewind it does.
+    #[test]
+    fn what_a_termination_kept_from_happening_again_happens_with_the_next_rewind() {
+        let failure = FailureDetails::new(FailureKind::Application, "planned", "as planned");
+        let timer = Action::CreateTimer {
+            call: CallId(0),
+            due: Timestamp(1),
+        };
+        let asked = Event::EventRaised {
+            name: crate::id::EventName::new("go"),
+            data: crate::payload::Payload::NULL,
+            id: None,
+        };
+        let begun = turn(vec![step(asked, vec![timer])]);
+        let failed = turn(vec![step(fired(), vec![Action::Fail { failure }])]);
+        let mut turns = vec![begun, failed, turn(vec![rewound(&[(1, 0)]), terminated()])];
+        for round in 2..5 {
+            let ways = ways_back(&turns);
+            let end = StepIndex {
+                turn: round,
+                step: 1,
+            };
+            let expected = WayBack {
+                takes_back: vec![end],
+                again: Some(fired()),
+            };
+            assert_eq!(ways, [expected]);
+            turns.push(turn(vec![rewound(&[(round, 1)]), terminated()]));
+        }
+    }
 }

@@ -132,6 +132,8 @@ pub enum Planted {
     ReportBeforeCall,
     /// A child that was terminated by its parent says so to it.
     TellWhoEndedIt,
+    /// Timers that left memory while more were being read are taken to be there.
+    LeaveGapOfTimers,
 }
 
 impl Planted {
@@ -200,6 +202,7 @@ impl Planted {
         Self::ForgetExpiry,
         Self::ReportBeforeCall,
         Self::TellWhoEndedIt,
+        Self::LeaveGapOfTimers,
     ];
 }
 
