@@ -133,10 +133,10 @@ fn take_end(
         end.push(index);
     }
     if let Some(first) = end.last()
-        && let Some(again) = interrupted(turns, *first)
+        && let Some(event) = interrupted(turns, *first)
     {
         end.sort_unstable();
-        return (end, again);
+        return (end, happens_again(event));
     }
     // What was only noted before a termination was never fed.
     let noted = |step: &Step| matches!(step.event, Event::Started(_)) && step.actions.is_empty();
@@ -150,8 +150,9 @@ fn take_end(
     (end, happens_again(&step.event))
 }
 
-/// If it was terminated at once after it was rewound: what was to happen again then, and did not.
-fn interrupted(turns: &[Turn], terminated: StepIndex) -> Option<Option<Event>> {
+/// If it was terminated at once after it was rewound: the event in whose step it had failed, which
+/// was taken back and did not happen again.
+fn interrupted(turns: &[Turn], terminated: StepIndex) -> Option<&Event> {
     let all = steps_without(turns, &BTreeSet::new());
     let rewound = turns.iter().zip(0..).flat_map(|(of, turn)| {
         let steps = of.steps.iter().zip(0..);
