@@ -153,23 +153,16 @@ fn take_end(
 /// If it was terminated at once after it was rewound: the event in whose step it had failed, which
 /// was taken back and did not happen again.
 fn interrupted(turns: &[Turn], terminated: StepIndex) -> Option<&Event> {
-    let all = steps_without(turns, &BTreeSet::new());
-    let rewound = turns.iter().zip(0..).flat_map(|(of, turn)| {
-        let steps = of.steps.iter().zip(0..);
-        steps.map(move |(of, step)| (StepIndex { turn, step }, of))
-    });
-    let (_, before) = rewound
-        .take_while(|(index, _)| *index < terminated)
-        .last()?;
+    let before = indexed(turns).take_while(|(index, _)| *index < terminated);
+    let (_, before) = before.last()?;
     let Event::Rewound { takes_back, .. } = &before.event else {
         return None;
     };
-    let mut taken = all.iter().filter(|(index, _)| takes_back.contains(index));
-    let last = taken.rfind(|(_, step)| !is_termination(&step.event));
-    match (last, takes_back.iter().min()) {
-        (Some((_, step)), _) => Some(happens_again(&step.event)),
-        (None, Some(first)) => interrupted(turns, *first),
-        (None, None) => Some(None),
+    let taken = indexed(turns).filter(|(index, _)| takes_back.contains(index));
+    let fed = taken.filter(|(_, step)| !is_termination(&step.event));
+    match fed.last() {
+        Some((_, step)) => Some(&step.event),
+        None => interrupted(turns, *takes_back.iter().min()?),
     }
 }
 
