@@ -132,8 +132,6 @@ pub enum Planted {
     ReportBeforeCall,
     /// A child that was terminated by its parent says so to it.
     TellWhoEndedIt,
-    /// Timers that left memory while more were being read are taken to be there.
-    LeaveGapOfTimers,
 }
 
 impl Planted {
@@ -202,7 +200,6 @@ impl Planted {
         Self::ForgetExpiry,
         Self::ReportBeforeCall,
         Self::TellWhoEndedIt,
-        Self::LeaveGapOfTimers,
     ];
 }
 
