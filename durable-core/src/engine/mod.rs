@@ -427,6 +427,7 @@ impl<R: Answer> Engine<R> {
         let unsealed = unsealed || self.work.suspects.is_changed();
         let suspect = self.work.takes_new() && self.work.suspects.can_begin();
         !self.ready.is_empty()
+            || !self.prompt.is_empty()
             || !self.work.post.is_empty()
             || unsealed
             || suspect

@@ -110,6 +110,15 @@ fn a_child_that_was_given_up_later_is_terminated() {
     assert_eq!(status(&driver), Some(RuntimeStatus::Terminated));
 }
 
+/// Its start was looked up between two commits.
+#[test]
+fn a_child_that_was_looked_up_is_work() {
+    let mut driver = driver(false);
+    while driver.read().is_some() {}
+    assert_eq!(status(&driver), None);
+    assert!(driver.engine.has_work());
+}
+
 /// Hears many events, and waits for one that never comes.
 struct Hears;
 
