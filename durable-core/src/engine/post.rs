@@ -240,14 +240,18 @@ impl<R> Instance<R> {
         matches!(pending, Some(Pending::Child { options, .. }) if options.retry_if)
     }
 
-    /// Whether this is the attempt that this instance waits for.
+    /// Whether this is the attempt that this instance waits for. One that is to be rewound makes its calls
+    /// again when it is, and waits for nothing before.
     fn waits_for(&self, parent: &Parent) -> bool {
         let is_child = matches!(
             self.outstanding.get(parent.call),
             Some(Pending::Child { .. })
         );
         let answers = |mail: &Mail<R>| mail.event.answers() == Some(parent.call);
-        is_child && *parent == self.as_parent(parent.call) && !self.mailbox.iter().any(answers)
+        is_child
+            && !self.is_to_be_rewound()
+            && *parent == self.as_parent(parent.call)
+            && !self.mailbox.iter().any(answers)
     }
 
     /// This instance as the parent of a call's next or current attempt.

@@ -2,14 +2,17 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::driver::{Driver, id, request, terminate};
 use crate::engine::{Command, Config, Input, Response};
 use crate::failure::{FailureDetails, FailureKind, NoError};
+use crate::history::Event;
 use crate::orchestrator::{Orchestrator, OrchestratorFuture};
 use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::OrchestrationContext;
+use crate::retry::RetryPolicy;
 use crate::store::kv::memory::MemoryKv;
 use crate::store::{InstanceKey, RuntimeStatus, Store};
 
@@ -92,4 +95,77 @@ fn a_rewound_instance_that_is_to_be_terminated_is() {
     // One that fails again has ended when some of them come.
     assert!((1..40).contains(&done(false)));
     assert_eq!(done(true), 40);
+}
+
+/// Has a child that fails, twice.
+struct HasChild;
+
+impl Orchestrator for HasChild {
+    type Input = ();
+    type Output = ();
+    type Error = NoError;
+    const NAME: &'static str = "HasChild";
+    const VERSION: &'static str = "";
+
+    fn run(ctx: OrchestrationContext, _: Payload) -> OrchestratorFuture {
+        Box::pin(async move {
+            let twice = RetryPolicy::fixed(2, Duration::from_micros(1));
+            let child = ctx.call_sub_orchestrator::<Fails>(()).id("kid");
+            let failed = |_| FailureDetails::new(FailureKind::Application, "planned", "its child");
+            child.retry(twice).await.map_err(failed)?;
+            Ok(Payload::NULL)
+        })
+    }
+}
+
+/// A child is rewound by itself, and fails before its parent, which is to be rewound, calls it again.
+#[test]
+fn an_end_from_before_a_rewind_answers_no_call_of_after_it() {
+    for steps in 0..24 {
+        WRONG.set(false);
+        let mut registry = Registry::default();
+        registry.orchestrator::<Fails>();
+        registry.orchestrator::<HasChild>();
+        let config = Config {
+            turns_per_commit: 1,
+            ..Config::default()
+        };
+        let mut driver = Driver::open(MemoryKv::default(), config);
+        let started = Input::WorkerStarted(1, Arc::new(registry));
+        driver.engine.handle(started);
+        driver.ask(Command::Start(request("parent", HasChild::NAME)));
+        let finish = |driver: &mut Driver| {
+            for _ in 0..3 {
+                driver.finish();
+                driver.now.0 += 1_000;
+            }
+        };
+        finish(&mut driver);
+        let rewind = |name| Command::Rewind {
+            id: id(name),
+            reason: String::new(),
+        };
+        driver.ask(rewind("kid"));
+        driver.ask(rewind("kid:2"));
+        for step in 0..steps {
+            go_on(&mut driver, step);
+        }
+        let rewound = driver.ask(rewind("parent"));
+        finish(&mut driver);
+
+        assert!(matches!(driver.answer(rewound), Response::Done));
+        assert_eq!(driver.store.check(), Vec::<String>::new(), "{steps} steps");
+        let key = InstanceKey::Id(id("parent"));
+        let parent = driver.store.load(&key, usize::MAX).unwrap().unwrap();
+        let turns = driver.store.history(&parent.header).unwrap();
+        let failures = turns.iter().flat_map(|turn| &turn.steps);
+        let failures = failures.filter(|step| matches!(step.event, Event::ChildFailed { .. }));
+        assert_eq!(failures.count(), 2, "{steps} steps");
+        // It was rewound in a turn of its own: what came before was not taken for an answer.
+        let rewound = turns.iter().find(|turn| {
+            let mut steps = turn.steps.iter();
+            steps.any(|step| matches!(step.event, Event::Rewound { .. }))
+        });
+        assert_eq!(rewound.unwrap().steps.len(), 1, "{steps} steps");
+    }
 }
