@@ -229,17 +229,13 @@ impl<R> Work<R> {
             changed |= self.append(instance, turn);
         }
         self.open(instance, opened);
-        let by_parent = |mail: &Mail<R>| {
-            mail.letter.is_some() && matches!(mail.event, Event::Terminated { .. })
-        };
-        let by_parent = dealt_with.iter().any(by_parent);
         self.answer(instance, dealt_with);
         if let Some(problem) = problem {
             instance.body = Body::Parked;
             set_problem(instance, Some(problem), self.now);
         }
         if instance.outstanding.ended() {
-            self.end(instance, by_parent);
+            self.end(instance);
             changed = true;
         }
         changed
@@ -633,9 +629,8 @@ impl<R> Work<R> {
         }
     }
 
-    /// The execution has ended: its status, and everybody who waited for it. A parent that has ended it
-    /// does not wait; if it was rewound meanwhile, it would take the end for that of its new call.
-    fn end(&mut self, instance: &mut Instance<R>, by_parent: bool) {
+    /// The execution has ended: its status, and everybody who waited for it.
+    fn end(&mut self, instance: &mut Instance<R>) {
         self.unschedule(instance);
         instance.body = Body::Ended;
         let status = match &instance.result {
@@ -650,9 +645,7 @@ impl<R> Work<R> {
         instance.header.problem = None;
         instance.header.turns = instance.turns;
         self.announce_end(&instance.header);
-        if !by_parent || planted!(TellWhoEndedIt) {
-            self.tell_parent(instance);
-        }
+        self.tell_parent(instance);
         let waiters = self.waiters.take(instance.number());
         for waiter in waiters {
             let snapshot = Box::new(instance.snapshot());

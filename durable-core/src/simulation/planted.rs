@@ -130,8 +130,6 @@ pub enum Planted {
     TellOfUnborn,
     /// A report has the time of the clock, which may have been set back since its call was made.
     ReportBeforeCall,
-    /// A child that was terminated by its parent says so to it.
-    TellWhoEndedIt,
 }
 
 impl Planted {
@@ -199,7 +197,6 @@ impl Planted {
         Self::ExpireEarly,
         Self::ForgetExpiry,
         Self::ReportBeforeCall,
-        Self::TellWhoEndedIt,
     ];
 }
 
