@@ -103,8 +103,7 @@ fn nobody_overtakes_who_waits_for_an_instance_to_be_read() {
     driver.ask(raise_with("sleeper", Payload::encode(&2).unwrap()));
     driver.finish();
 
-    let key = InstanceKey::Id(id("sleeper"));
-    let stored = driver.store.load(&key, usize::MAX).unwrap().unwrap();
+    let stored = driver.stored("sleeper").unwrap();
     let events = stored.messages.iter().filter_map(|(_, event)| match event {
         Event::EventRaised { data, .. } => Some(data.decode::<u32>().unwrap()),
         _ => None,

@@ -12,10 +12,11 @@ use crate::engine::{
 use crate::history::Tags;
 use crate::id::{EventName, InstanceId};
 use crate::payload::Payload;
+use crate::registry::Registry;
 use crate::store::kv::KvStore;
 use crate::store::kv::backend::KeyValue as _;
 use crate::store::kv::memory::MemoryKv;
-use crate::store::{StatusDetail, Store};
+use crate::store::{InstanceKey, StatusDetail, Store, Stored};
 use crate::time::Timestamp;
 
 #[derive(Debug)]
@@ -63,6 +64,20 @@ impl Driver {
             tickets: 0,
             answers: BTreeMap::new(),
         }
+    }
+
+    /// With a worker that has these.
+    pub(super) fn running(config: Config, registry: Registry) -> Self {
+        let mut driver = Self::open(MemoryKv::default(), config);
+        let started = Input::WorkerStarted(1, Arc::new(registry));
+        driver.engine.handle(started);
+        driver
+    }
+
+    /// What is stored of an instance.
+    pub(super) fn stored(&self, name: &str) -> Option<Stored> {
+        let key = InstanceKey::Id(id(name));
+        self.store.load(&key, usize::MAX).unwrap()
     }
 
     /// Asks something; the answer is known by the number that is returned.

@@ -285,20 +285,21 @@ impl<R: Answer> Engine<R> {
         if status.is_terminal() {
             return self.loaded_ended(stored, wants);
         }
-        let id = stored.header.id.clone();
         self.settle(stored);
         for want in wants {
             self.go_on(number, want);
         }
-        self.go_on_with_parked(number, id);
+        self.go_on_with_parked(number);
     }
 
     /// What waits to read an instance that has come into memory by another key: from now on what
     /// arrives finds it there, and must not overtake what came before.
-    fn go_on_with_parked(&mut self, number: InstanceNumber, id: InstanceId) {
-        if self.parked.is_empty() {
+    fn go_on_with_parked(&mut self, number: InstanceNumber) {
+        let here = self.instances.get(&number);
+        let Some(here) = here.filter(|_| !self.parked.is_empty()) else {
             return;
-        }
+        };
+        let id = here.header.id.clone();
         let messages = self.work.config.messages_at_once;
         let mut fetches = Vec::new();
         for key in [InstanceKey::Id(id.clone()), InstanceKey::Number(number)] {

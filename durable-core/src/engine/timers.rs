@@ -205,6 +205,7 @@ mod tests {
             }
         }
     }
+
     /// More is being read when so much is put before that, that what is far is let go of.
     #[test]
     fn a_window_that_shrinks_while_more_is_read_has_no_gap() {

@@ -1,7 +1,5 @@
 //! Letters that meet what happens meanwhile.
 
-use std::sync::Arc;
-
 use crate::activity::{Activity, ActivityContext, ActivityFuture, Attempted, Requirements};
 use crate::engine::driver::{Driver, id, raise, request};
 use crate::engine::{Command, Config, Input, Response, StartRequest};
@@ -10,8 +8,7 @@ use crate::orchestrator::{Orchestrator, OrchestratorFuture};
 use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::OrchestrationContext;
-use crate::store::kv::memory::MemoryKv;
-use crate::store::{InstanceKey, RuntimeStatus, Store};
+use crate::store::{RuntimeStatus, Store};
 
 /// Waits for an event that never comes.
 struct Kid;
@@ -57,10 +54,7 @@ fn driver(looked_up: bool) -> Driver {
     let mut registry = Registry::default();
     registry.orchestrator::<Kid>();
     registry.orchestrator::<GivesUp>();
-    let mut driver = Driver::new();
-    driver
-        .engine
-        .handle(Input::WorkerStarted(1, Arc::new(registry)));
+    let mut driver = Driver::running(Config::default(), registry);
     let started = driver.ask(Command::Start(StartRequest {
         fresh: true,
         ..request("parent", GivesUp::NAME)
@@ -77,9 +71,7 @@ fn driver(looked_up: bool) -> Driver {
 }
 
 fn status(driver: &Driver) -> Option<RuntimeStatus> {
-    let kid = InstanceKey::Id(id("kid"));
-    let stored = driver.store.load(&kid, usize::MAX).unwrap();
-    stored.map(|stored| stored.header.status)
+    driver.stored("kid").map(|stored| stored.header.status)
 }
 
 fn give_up(driver: &mut Driver) {
@@ -201,10 +193,7 @@ fn busy_children(turns_per_commit: usize) -> Driver {
         events_per_turn: 1,
         ..Config::default()
     };
-    let mut driver = Driver::open(MemoryKv::default(), config);
-    driver
-        .engine
-        .handle(Input::WorkerStarted(1, Arc::new(registry)));
+    let mut driver = Driver::running(config, registry);
     driver.ask(Command::Start(request("parent", Fails::NAME)));
     driver.finish();
     for n in 0..CHILDREN * EVENTS {
@@ -239,11 +228,7 @@ fn answer_must(driver: &mut Driver, result: Result<Attempted, FailureDetails>) {
 fn statuses(driver: &Driver) -> Vec<RuntimeStatus> {
     let parent = "parent".to_owned();
     let ids = (0..CHILDREN).map(kid).chain([parent]);
-    let status = |name: String| {
-        let key = InstanceKey::Id(id(&name));
-        let stored = driver.store.load(&key, usize::MAX).unwrap();
-        stored.expect("it is there").header.status
-    };
+    let status = |name: String| driver.stored(&name).expect("it is there").header.status;
     ids.map(status).collect()
 }
 

@@ -1,11 +1,10 @@
 //! Rewinds that meet what happens meanwhile.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::driver::{Driver, id, request, terminate};
-use crate::engine::{Command, Config, Input, Response};
+use crate::engine::{Command, Config, Response};
 use crate::failure::{FailureDetails, FailureKind, NoError};
 use crate::history::Event;
 use crate::orchestrator::{Orchestrator, OrchestratorFuture};
@@ -13,8 +12,7 @@ use crate::payload::Payload;
 use crate::registry::Registry;
 use crate::replay::OrchestrationContext;
 use crate::retry::RetryPolicy;
-use crate::store::kv::memory::MemoryKv;
-use crate::store::{InstanceKey, RuntimeStatus, Store};
+use crate::store::RuntimeStatus;
 
 thread_local! {
     /// Whether its code is such that it cannot go on.
@@ -58,9 +56,7 @@ fn terminated_after(steps: usize, wrong: bool) -> bool {
     WRONG.set(false);
     let mut registry = Registry::default();
     registry.orchestrator::<Fails>();
-    let mut driver = Driver::open(MemoryKv::default(), Config::default());
-    let started = Input::WorkerStarted(1, Arc::new(registry));
-    driver.engine.handle(started);
+    let mut driver = Driver::running(Config::default(), registry);
     driver.ask(Command::Start(request("it", Fails::NAME)));
     driver.finish();
     WRONG.set(wrong);
@@ -73,9 +69,7 @@ fn terminated_after(steps: usize, wrong: bool) -> bool {
     }
     let answer = driver.ask_and_finish(terminate("it"));
 
-    let key = InstanceKey::Id(id("it"));
-    let stored = driver.store.load(&key, usize::MAX).unwrap();
-    let status = stored.expect("it is there").header.status;
+    let status = driver.stored("it").expect("it is there").header.status;
     match (answer, status) {
         (Response::Done, RuntimeStatus::Terminated) => true,
         (Response::Ended(_), RuntimeStatus::Failed) => false,
@@ -130,9 +124,7 @@ fn an_end_from_before_a_rewind_answers_no_call_of_after_it() {
             turns_per_commit: 1,
             ..Config::default()
         };
-        let mut driver = Driver::open(MemoryKv::default(), config);
-        let started = Input::WorkerStarted(1, Arc::new(registry));
-        driver.engine.handle(started);
+        let mut driver = Driver::running(config, registry);
         driver.ask(Command::Start(request("parent", HasChild::NAME)));
         let finish = |driver: &mut Driver| {
             for _ in 0..3 {
@@ -155,8 +147,7 @@ fn an_end_from_before_a_rewind_answers_no_call_of_after_it() {
 
         assert!(matches!(driver.answer(rewound), Response::Done));
         assert_eq!(driver.store.check(), Vec::<String>::new(), "{steps} steps");
-        let key = InstanceKey::Id(id("parent"));
-        let parent = driver.store.load(&key, usize::MAX).unwrap().unwrap();
+        let parent = driver.stored("parent").unwrap();
         let turns = driver.store.history(&parent.header).unwrap();
         let failures = turns.iter().flat_map(|turn| &turn.steps);
         let failures = failures.filter(|step| matches!(step.event, Event::ChildFailed { .. }));
